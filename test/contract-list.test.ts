@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 
 /**
- * What others rely on, one line each. A change of prose must leave it alone. A change of the
+ * The contract, one line for each fact. A change of prose must not change it. A change of the
  * contract changes `contract-list.txt` in the same commit: run this test with `-u` and read the
  * difference.
  */
@@ -21,7 +21,7 @@ describe('the stored list of the contract', () => {
   });
 });
 
-/** Each numbered sentence, with what it quotes and counts. */
+/** Each numbered sentence, with its quoted words and its numbers. */
 function sentences(): string[] {
   const text = read('docs/contract.md').split('\n## Codes\n', 1).join('');
   return text
@@ -47,10 +47,7 @@ function topics(): string[] {
   return Object.entries(deviceTopics('fleet', 'device')).map(([kind, topic]) => `topic ${kind}: ${topic}`);
 }
 
-/**
- * The keys of every map that the messages and the state slots may have, by the reader that takes
- * them.
- */
+/** The keys of every map in the messages and the state slots, by their reader. */
 function keys(): string[] {
   const wire = readdirSync(join(root, 'src/wire'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))

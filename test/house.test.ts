@@ -19,7 +19,7 @@ const tables = (readFileSync(join(root, 'docs/architecture.md'), 'utf8').split('
   );
 const quoted = (cell = ''): string => /^`(.*)`$/.exec(cell)?.[1] ?? '';
 
-/** From the bottom of the house to its roof; a folder imports only from those before it. */
+/** In the order of dependencies: a folder imports only from those before it. */
 const folders = tables
   .filter(([, folder]) => quoted(folder) !== '')
   .map(([wing = '', folder]) => ({ wing, folder: quoted(folder) }));
@@ -67,7 +67,7 @@ describe('the house', () => {
     expect(doors.length).toBeLessThanOrEqual(4);
   });
 
-  it('has only folders that stand in the table, and all of those', () => {
+  it('has exactly the folders of the table', () => {
     const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) =>
       file.endsWith('.ts'),
     );

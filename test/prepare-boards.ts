@@ -8,9 +8,9 @@ const root = resolve(import.meta.dirname, '..');
 const say = (line: string): void => void process.stderr.write(`boards: ${line}\n`);
 
 /**
- * Makes what the board tests start from: packages, board images, snapshots and payloads. All of it
- * is kept in the cache, so a second call takes seconds. Without it the first test of each board
- * would make them, within its time limit.
+ * Builds the files that the board tests start from: packages, board images, snapshots and payloads.
+ * The cache keeps them, so a second call takes seconds. Without this step the first test of each
+ * board would build them within its time limit.
  */
 async function prepareBoard(name: string): Promise<void> {
   const { config } = loadBoardConfig(name);

@@ -4,16 +4,16 @@ import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { startVitest, type TestCase, type TestModule, type Vitest } from 'vitest/node';
 
-/** How many lines of a difference are named once more. */
+/** How many lines of a difference the summary repeats. */
 const shownDifferences = 20;
 
-/** What a failure has to say for itself. */
+/** The details of a failure. */
 type Failure = NonNullable<ReturnType<TestModule['errors']>>[number];
 
 /**
  * Runs the unit tests and then the board tests, names the tests that failed once more, and closes
  * with one line that says how many passed and failed. Arguments are filters on file names, as
- * vitest takes them. What the boards start from is made beside the unit tests.
+ * vitest takes them. The files for the boards are built during the unit tests.
  */
 async function main(filters: readonly string[]): Promise<void> {
   const totals: Totals = { passed: 0, failed: 0, skipped: 0, reasons: new Map(), failures: [] };
@@ -41,7 +41,7 @@ async function main(filters: readonly string[]): Promise<void> {
   process.exit(failed > 0 || ended || passed === 0 ? 1 : 0);
 }
 
-/** A test that needs what could not be made fails by itself, and says why. */
+/** A test that needs a file that could not be built fails with the reason. */
 async function prepareBoards(): Promise<void> {
   const script = fileURLToPath(new URL('prepare-boards.ts', import.meta.url));
   const child = spawn(process.execPath, [...process.execArgv, script], {

@@ -20,7 +20,7 @@ describe('the stored counts of instructions', () => {
     ]);
   });
 
-  it('say when another Node was counted', () => {
+  it('report counts of another Node', () => {
     expect(growth(now, { ...times(2), node: 'v20.0.0' })[0]).toContain('with Node v20.0.0, stored with');
   });
 

@@ -11,7 +11,7 @@ describe('the median of measurements', () => {
 });
 
 describe('a line through two pulls', () => {
-  it('tells the seconds per MB from the fixed cost', () =>
+  it('separates the seconds per MB from the fixed cost', () =>
     expect(line({ x: 20, y: 7 }, { x: 80, y: 19 })).toEqual({ slope: 0.2, intercept: 3 }));
 
   it('cannot be drawn through one size', () =>
@@ -19,7 +19,7 @@ describe('a line through two pulls', () => {
 });
 
 describe('judging a measurement', () => {
-  it('holds the ratio against the bound when there is a peer', () => {
+  it('compares the ratio with the bound if there is a peer', () => {
     expect(judge({ name: 'start, s', ours: 1, peer: 2, bound: 0.5 })).toEqual({
       name: 'start, s',
       ours: 1,
@@ -31,7 +31,7 @@ describe('judging a measurement', () => {
     expect(judge({ name: 'start, s', ours: 1.1, peer: 2, bound: 0.5 }).ok).toBe(false);
   });
 
-  it('holds our own number against the bound when there is no peer', () => {
+  it('compares the own number with the bound if there is no peer', () => {
     expect(judge({ name: 'memory, MB', ours: 15, bound: 16 })).toEqual({
       name: 'memory, MB',
       ours: 15,
@@ -48,7 +48,7 @@ describe('judging a measurement', () => {
     expect(judge({ name: 'written, bytes', ours: 4096, bound: 0 }).ok).toBe(false);
   });
 
-  it('judges before it rounds', () =>
+  it('compares before it rounds', () =>
     expect(judge({ name: 'start, s', ours: 0.50001, peer: 1, bound: 0.5 })).toMatchObject({
       ratio: 0.5,
       ok: false,
@@ -57,7 +57,7 @@ describe('judging a measurement', () => {
   it('lets a line without a bound pass', () =>
     expect(judge({ name: 'for information', ours: 9, peer: 1 })).toMatchObject({ bound: null, ok: true }));
 
-  it('takes nothing for a measurement that is none', () => {
+  it('accepts no invalid measurement', () => {
     expect(() => judge({ name: 'start', ours: Number.NaN })).toThrow('no measurement');
     expect(() => judge({ name: 'start', ours: 1, peer: 0 })).toThrow('no ratio');
   });
@@ -78,10 +78,10 @@ describe('the printed table', () => {
       ...rows.map((row) => row.name),
     ]));
 
-  it('cries out where a bound is missed, and says of what a bound is', () => {
+  it('marks a missed bound, and names what each bound limits', () => {
     expect(text).toMatch(/start, s +1\.50 +2 +0\.75 +≤ 0\.5 +MISSED/);
     expect(text).toMatch(/memory, MB +15 +ours ≤ 16 +ok/);
   });
 
-  it('says nothing of bounds where there are none', () => expect(text).toMatch(/idle +30 +120 +0\.25$/m));
+  it('omits bounds if there are none', () => expect(text).toMatch(/idle +30 +120 +0\.25$/m));
 });

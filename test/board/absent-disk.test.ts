@@ -4,8 +4,7 @@ import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
 /**
- * While this file is there, so is the disk. Without it the mount fails, as that of every unplugged
- * disk.
+ * The disk is present while this file exists. Without it the mount fails, as for an unplugged disk.
  */
 const disk = '/run/disk';
 const mountPoint = '/mnt/usb-disk';
@@ -42,7 +41,7 @@ describe.each(oneBoard)('a volume on a disk of %s that may be absent', (boardNam
       app: { mountPoints: [{ name: 'data', path: '/data' }] },
     });
     const volumes = (source: string) => ({ volumes: [{ name: 'data', kind: 'host', source }] });
-    // By a link to the disk, which systemd does not follow.
+    // The path leads through a link to the disk, which systemd does not follow.
     await scene.board.check(`mkdir -p /srv/other; ln -s ${mountPoint} /srv/disk`);
     const event = await scene.deploy(
       scene.desired([
@@ -54,7 +53,7 @@ describe.each(oneBoard)('a volume on a disk of %s that may be absent', (boardNam
   });
   afterAll(() => scene.stop());
 
-  it('keeps only its pod waiting at boot, and that is reported', async () => {
+  it('delays only its pod at boot, and wherryd reports that', async () => {
     await scene.board.reboot();
     const healthOf = (report: DeviceReport, pod: string) =>
       report.pods.find(({ name }) => name === pod)?.healthy;
@@ -82,7 +81,7 @@ describe.each(oneBoard)('a volume on a disk of %s that may be absent', (boardNam
     await scene.board.waitFor(`systemctl is-active "${unit}" && test -s ${mountPoint}/started`);
   });
 
-  it('starts nothing any more once the pod is not in the set', async () => {
+  it('starts nothing once its pod has left the set', async () => {
     await scene.board.check('systemctl start wherryd');
     expect(await links()).toContain('wherry-pod-disk.');
     expect(

@@ -13,7 +13,10 @@ describe.each(oneBoard)('the list of what pods may have on %s', (boardName) => {
   });
   afterAll(() => scene.stop());
 
-  /** A set of one pod, whose only app has `more`, and a volume of the host at `/data` if given. */
+  /**
+   * A set of one pod with one app, which has the fields `more` and, if given, a host volume at
+   * `/data`.
+   */
   const set = (source: string | undefined, more: object = {}) =>
     scene.desired([
       {
@@ -41,7 +44,7 @@ describe.each(oneBoard)('the list of what pods may have on %s', (boardName) => {
     ).trim();
   const inApp = (command: string) => scene.board.run(`wherry exec web main -- ${busybox} ${command}`);
 
-  it('refuses a pod with another field, and changes nothing that runs [C162]', async () => {
+  it('refuses a pod with another field, and leaves running pods alone [C162]', async () => {
     expect(await scene.deploy(set(undefined))).toMatchObject({ outcome: 'committed' });
     const before = await mainPid();
     expect(await scene.deploy(set('/etc'))).toMatchObject({
@@ -63,7 +66,7 @@ describe.each(oneBoard)('the list of what pods may have on %s', (boardName) => {
     expect(await scene.deploy(set('/srv/in'))).toMatchObject({ outcome: 'committed' });
   });
 
-  it('lets pods have what the configuration adds, and no longer what it leaves out [C162]', async () => {
+  it('permits what the configuration adds, and refuses what it no longer lists [C162]', async () => {
     await scene.configure('[allow]\nvolumes = ["/etc"]\nroot = false\n');
     expect(await scene.deploy(set('/etc'))).toMatchObject({
       outcome: 'refused',

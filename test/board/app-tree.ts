@@ -9,15 +9,15 @@ import { source } from '../support/raw-tar.ts';
 import type { BuiltImage, Scene } from './scene.ts';
 
 /**
- * What the runtime puts into every app's tree, and the directories of which it makes what is
+ * What the runtime adds to every app's tree, and the directories that it creates if they are
  * missing.
  */
 const ofRuntime = /^(dev|proc|sys|etc\/hosts|etc\/resolv\.conf)(\/|$)/;
 
 /**
- * A tree as lines, one for each name: type, mode, owner, time, target, attributes, digest of the
- * content, and all names that the file has. Root and `/etc`, into which the runtime writes, are
- * left out.
+ * A tree as one line for each name: type, mode, owner, time, target, attributes, digest of the
+ * content, and all hard links of the file. The root and `/etc` are left out because the runtime
+ * writes to them.
  */
 class TreeLines {
   readonly #lines = new Map<string, string>();
@@ -49,7 +49,7 @@ class TreeLines {
   }
 }
 
-/** The tree that the first app of the first pod sees. */
+/** The tree as the first app of the first pod sees it. */
 export async function treeOfApp(scene: Scene): Promise<readonly string[]> {
   const report = await scene.report(({ pods }) => pods[0]?.healthy === true);
   const pid = report.pods[0]?.apps[0]?.pid ?? 0;
@@ -66,7 +66,7 @@ export async function treeOfApp(scene: Scene): Promise<readonly string[]> {
   return tree.lines;
 }
 
-/** The tree that `wherry image render` makes of the same images, the first of which is rendered. */
+/** The tree that `wherry image render` creates for the first of these images. */
 export async function treeOfRender(
   images: readonly BuiltImage[],
   output: string,

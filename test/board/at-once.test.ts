@@ -47,7 +47,7 @@ describe.each(oneBoard)('two boards of %s at once', (name) => {
   });
 });
 
-/** Starts a board in a process of its own, which prints a line when it runs and waits. */
+/** Starts a board in a separate process, which prints a line once the board runs and then waits. */
 const holder = (name: string): string => `
   import { startBoard } from '${join(import.meta.dirname, '../../qemu/index.ts')}';
   const board = await startBoard({ board: '${name}' });
@@ -96,7 +96,7 @@ function commandLines(): string[] {
       try {
         return readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ');
       } catch {
-        return ''; // it ended meanwhile
+        return ''; // the process has ended meanwhile
       }
     });
 }

@@ -21,7 +21,7 @@ import { type BuiltImage, fleet, Scene } from './scene.ts';
 
 export const nowSeconds = (): number => Math.floor(Date.now() / 1000);
 
-/** How the web server answers for an image and its signature; by default as it should. */
+/** How the web server answers for an image and its signature; by default honestly. */
 export interface Answers {
   readonly image?: RequestListener;
   readonly signature?: RequestListener;
@@ -42,22 +42,22 @@ export const naming = (desired: DesiredState, secret: SecretValue): DesiredState
 });
 
 /**
- * A device that has a root of trust and runs one pod. Its operator is honest; its broker and web
- * server do what a test makes them do.
+ * A device that has a root of trust and runs one pod. Its operator is honest. The test controls its
+ * broker and web server.
  */
 export class AttackedDevice {
   readonly scene: Scene;
   readonly keys: Record<Holder, GeneratedKey>;
-  /** Who signs commands. */
+  /** The keys that sign commands. */
   operators: readonly GeneratedKey[];
-  /** The command that the device obeyed first: no pods. */
+  /** The first command that the device obeyed: no pods. */
   old: Uint8Array = new Uint8Array();
   /** The image of the pod. */
   readonly image: BuiltImage;
   private newest: DesiredState | undefined;
-  /** What commands to it are encrypted to. */
+  /** The key to which commands for the device are encrypted. */
   private publicKey = '';
-  /** Its processes and pods when nothing bad had come yet. */
+  /** Its processes and pods before the first attack. */
   private before = '';
   private readonly web: TestServer;
   private readonly served: Map<string, RequestListener>;
@@ -94,7 +94,7 @@ export class AttackedDevice {
     return device;
   }
 
-  /** Brings it to root 2 and its second command. */
+  /** Brings the device to root 2 and its second command. */
   private async settle(): Promise<void> {
     const { scene } = this;
     await scene.board.copyIn(await this.signedRoot(this.root(1)), '/tmp/root.cbor');
@@ -119,7 +119,7 @@ export class AttackedDevice {
     await this.web.close();
   }
 
-  /** What it runs. */
+  /** The version that the device runs. */
   get good(): DesiredState {
     if (this.newest === undefined) throw new Error('nothing runs yet');
     return this.newest;
@@ -131,7 +131,7 @@ export class AttackedDevice {
     return { ...state, policy: { ...state.policy, probationSeconds: 1 } };
   }
 
-  /** Two of three for roots and for commands. */
+  /** Roots and commands each need two of three signatures. */
   root(version: number, change: Partial<RootDocument> = {}): RootDocument {
     const { alice, bob, carol, daily, weekly, spare } = this.keys;
     const { imageKey } = this.scene;
@@ -145,7 +145,7 @@ export class AttackedDevice {
     return rootOf(change.roles ?? roles, [...Object.values(this.keys), imageKey], { ...terms, ...change });
   }
 
-  /** The version after the root that it trusts. */
+  /** The version after that of the root the device trusts. */
   get nextRoot(): number {
     return (this.scene.reports.at(-1)?.root?.version ?? 0) + 1;
   }
@@ -174,7 +174,10 @@ export class AttackedDevice {
     return await encryptMessage({ payload, signatures, secrets }, [publicKey]);
   }
 
-  /** An archive that the operator has released. Those with names of one length have one size. */
+  /**
+   * An archive that the operator has released. Archives with names of the same length have the same
+   * size.
+   */
   release(name: string, manifest: object = {}): Archive {
     const whole = { ...(JSON.parse(manifestText) as { name: AcIdentifier }), ...manifest };
     const bytes = tar(file('manifest', JSON.stringify(whole)), rootfs, file('rootfs/name', name));
@@ -189,7 +192,7 @@ export class AttackedDevice {
     return staticFile(Buffer.from(await signDetached(bytes, key.privateKey, nowSeconds())));
   }
 
-  /** Commands an image in a second pod, and sets what the web server answers. */
+  /** Sends a command with the image in a second pod, and sets the web server's answer. */
   async command(archive: Archive, answers: Answers): Promise<void> {
     this.served.set(archive.path, answers.image ?? staticFile(archive.bytes));
     this.served.set(`${archive.path}.asc`, answers.signature ?? (await this.signatureOf(archive)));
@@ -205,7 +208,7 @@ export class AttackedDevice {
       true`);
   }
 
-  /** Its pod, as the same process as ever, and nothing else. */
+  /** The device runs its pod in the same process as before, and nothing else. */
   async keepsRunning(): Promise<void> {
     const { version } = this.good;
     const report = await this.scene.report(
@@ -215,7 +218,7 @@ export class AttackedDevice {
     expect(await this.look()).toBe(this.before);
   }
 
-  /** It gives one answer to what `act` does. */
+  /** The device sends one answer to what `act` does. */
   async refuses(code: RefusalCode, act: () => Promise<unknown>): Promise<void> {
     const { scene } = this;
     const count = scene.events.length;
@@ -229,7 +232,7 @@ export class AttackedDevice {
     await this.keepsRunning();
   }
 
-  /** After `act` it runs another version with the same pod. */
+  /** After `act` the device runs another version with the same pod. */
   async commits(desired: DesiredState, act: () => Promise<unknown>): Promise<void> {
     await act();
     expect(await this.scene.answer(desired.version)).toMatchObject({ outcome: 'committed' });

@@ -23,10 +23,10 @@ import { oneBoard } from './board-choice.ts';
 import { fleet } from './scene.ts';
 
 /**
- * The attacks on updates that TUF 1.0 and Uptane list, by a broker and a web server that belong to
- * the attacker. Each attack gets a code of its own, and the pod keeps running as the same process.
- * More variants of each are in the unit tests of wire/trust (`attacks`, `root-attacks`,
- * `target-attacks`, `confidential`) and in those of wire/http.
+ * The attacks on updates that TUF 1.0 and Uptane list. The attacker controls the broker and the web
+ * server. The device refuses each attack with a code of its own, and the pod keeps its process. The
+ * unit tests of wire/trust (`attacks`, `root-attacks`, `target-attacks`, `confidential`) and of
+ * wire/http have more variants.
  */
 const attacks = [
   'arbitrary software',
@@ -45,7 +45,7 @@ const attacks = [
 ] as const;
 type Attack = (typeof attacks)[number];
 
-/** The attack, what the attacker sends, the code of the answer, and how it is made. */
+/** The attack, what the attacker sends, the code of the answer, and how to make the message. */
 type Row<Made> = readonly [
   attack: Attack,
   what: string,
@@ -157,7 +157,7 @@ const roots: readonly Row<Uint8Array>[] = [
   ],
 ];
 
-/** Sends for as long as it is read. */
+/** Sends data for as long as the client reads. */
 const endless: RequestListener = (_, response) => {
   response.writeHead(200);
   const more = (): void => {
@@ -167,7 +167,7 @@ const endless: RequestListener = (_, response) => {
   more();
 };
 
-/** Each is an image whose command is signed as it should be. */
+/** Each is an image in a properly signed command. */
 const images: readonly Row<readonly [Archive, Answers]>[] = [
   [
     'arbitrary software',
@@ -252,7 +252,9 @@ const images: readonly Row<readonly [Archive, Answers]>[] = [
   ],
 ];
 
-/** By how much the clock of a pull is faster that gives up a slow server after five times 30 s. */
+/**
+ * How much faster the clock of a pull runs. A pull gives up a slow server after five times 30 s.
+ */
 const speed = 20;
 
 describe.each(oneBoard)('with the broker and the web server of an attacker, %s', (boardName) => {
@@ -307,9 +309,7 @@ describe.each(oneBoard)('with the broker and the web server of an attacker, %s',
       named('slow retrieval', 'the web server sends no byte of an image', 'download-too-slow'),
       async (test) => {
         if (library === undefined)
-          return test.skip(
-            'it takes minutes where no libfaketime makes the clock faster; see wire/http/download.test.ts',
-          );
+          return test.skip('this takes minutes without libfaketime; see wire/http/download.test.ts');
         let requests = 0;
         const image: RequestListener = (_, response) => {
           requests += 1;
@@ -334,7 +334,7 @@ describe.each(oneBoard)('with the broker and the web server of an attacker, %s',
     await device.commits(desired, () => device.takesRoot(device.root(device.nextRoot)));
   });
 
-  it('fast-forward: stolen deploy keys use the highest version, until a root takes them out', async () => {
+  it('fast-forward: stolen deploy keys use the highest version until a root revokes them', async () => {
     const highest = { version: Number.MAX_SAFE_INTEGER, issued: nowSeconds() - 60 };
     const stolen = device.desired(highest);
     const theirs = await device.signed(stolen);
@@ -365,7 +365,7 @@ describe.each(oneBoard)('with the broker and the web server of an attacker, %s',
     expect(scene.traffic.filter((one) => Buffer.from(one).includes(Buffer.from(secret.value)))).toEqual([]);
   });
 
-  it('denial of service: the broker is gone and comes back', async () => {
+  it('denial of service: the broker stops and starts again', async () => {
     const losses = `journalctl --sync; journalctl -q -u wherryd -o cat | grep -c 'no connection to the broker'`;
     const { stdout: before } = await scene.board.run(losses);
     const count = scene.reports.length;

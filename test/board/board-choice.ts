@@ -5,29 +5,29 @@ import { matrix, named } from '../support/boards.ts';
 const kindOf = (name: string) => loadBoardConfig(name).config.kind;
 const suiteOf = (name: string) => loadBoardConfig(name).config.suite;
 
-/** For what must be shown on every architecture, kernel and systemd. */
+/** For tests that must run on every architecture, kernel and systemd. */
 export const everyBoard: readonly string[] = named ?? matrix;
 
 /**
- * For what a slow processor or the kernel of a board may break: the native and one emulated board.
+ * For tests that a slow processor or a board's kernel may break: the native and one emulated board.
  */
 export const everyKind: readonly string[] = named ?? matrix.slice(0, 2);
 
-/** For what another version of systemd, Node or dpkg may break: a board for each Debian release. */
+/** For tests that another systemd, Node or dpkg may break: one board for each Debian release. */
 export const everyRelease: readonly string[] =
   named ?? matrix.filter((name, at) => matrix.findIndex((one) => suiteOf(one) === suiteOf(name)) === at);
 
-/** For what needs no ability that a board may lack. */
+/** For tests that need no ability that a board may lack. */
 export const oneBoard: readonly string[] = named ?? matrix.slice(0, 1);
 
-/** The first board and, if it lacks one of these abilities, the first of the others that has it. */
+/** The first board and, if it lacks one of these abilities, the first other board that has it. */
 export function boardsFor(...needs: readonly Ability[]): readonly string[] {
   if (named !== undefined) return named;
   const homes = needs.map((need) => matrix.find((board) => lacksOf(board)[need] === undefined));
   return matrix.filter((board) => board === matrix[0] || homes.includes(board));
 }
 
-/** `it` where the board can do what is needed; elsewhere a skipped test that gives the reason. */
+/** `it` on a board with these abilities; elsewhere a skipped test that gives the reason. */
 export function itOn(board: string, ...needs: readonly Ability[]): typeof it {
   const lacks = lacksOf(board);
   const missing = needs.find((need) => lacks[need] !== undefined);
@@ -35,7 +35,8 @@ export function itOn(board: string, ...needs: readonly Ability[]): typeof it {
 }
 
 /**
- * Like {@link itOn}, on one board only: the first of the matrix that can, unless boards are named.
+ * Like {@link itOn}, on one board only: the first of the matrix with these abilities, unless boards
+ * are named.
  */
 export function itOnce(board: string, ...needs: readonly Ability[]): typeof it {
   const home = matrix.find((one) => needs.every((need) => lacksOf(one)[need] === undefined));
@@ -44,8 +45,8 @@ export function itOnce(board: string, ...needs: readonly Ability[]): typeof it {
 }
 
 /**
- * Like {@link itOn}, on the native board and the first emulated one that can, unless boards are
- * named.
+ * Like {@link itOn}, on the native board and the first emulated one with these abilities, unless
+ * boards are named.
  */
 export function itOncePerKind(board: string, ...needs: readonly Ability[]): typeof it {
   const able = matrix.filter((one) => needs.every((need) => lacksOf(one)[need] === undefined));
@@ -54,7 +55,7 @@ export function itOncePerKind(board: string, ...needs: readonly Ability[]): type
   return skipped(`${board} need not show it: ${home} does`);
 }
 
-/** Of `it` only the call itself is used with these. */
+/** Callers use only the plain call of `it`. */
 function skipped(reason: string): typeof it {
   const skip = (title: string): void => it(title, (test) => test.skip(reason));
   return skip as typeof it;

@@ -4,14 +4,14 @@ import { oneBoard } from './board-choice.ts';
 import { busybox } from './busybox-scene.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
-/** A pod that takes the way to the broker away for as long as it runs, as a bad VPN would. */
+/** A pod that cuts the route to the broker while it runs, as a bad VPN would. */
 const takesTheWay = `
 busybox=/usr/bin/busybox
 $busybox ip route add blackhole 10.0.2.2
 trap "$busybox ip route del blackhole 10.0.2.2; exit 0" TERM
 while :; do $busybox sleep 1000 & wait; done`;
 
-/** What is read of a line of the journal. */
+/** The fields that the test reads from a line of the journal. */
 interface JournalEntry {
   readonly MESSAGE: string;
   readonly __MONOTONIC_TIMESTAMP: string;
@@ -21,7 +21,7 @@ interface JournalEntry {
 const reconnectWindowSeconds = 1;
 const patienceSeconds = reconnectWindowSeconds + 60;
 
-/** It takes three minutes: for named boards only. */
+/** It takes three minutes, so only named boards run it. */
 describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from its broker', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;
@@ -49,7 +49,7 @@ describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from 
     };
   };
   const way = () => scene.board.run('ip -4 route show type blackhole');
-  /** When wherryd logged the first line that is wanted: seconds since the board's boot. */
+  /** When wherryd logged the first matching line, in seconds since the board's boot. */
   const loggedAt = async (isWanted: (entry: JournalEntry) => boolean): Promise<number> => {
     const lines = (await scene.board.journal('-u wherryd -o json')).trim().split('\n');
     const entry = lines.map((line) => JSON.parse(line) as JournalEntry).find(isWanted);
@@ -74,7 +74,7 @@ describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from 
     expect(report.pods.map(({ healthy }) => healthy)).toEqual([true]);
     expect((await way()).stdout).toBe('');
 
-    // By the board's own clock. The second line comes when the set before runs.
+    // By the board's own clock. wherryd logs the second line when the previous set runs.
     const begun = await loggedAt(({ MESSAGE }) => MESSAGE === `version ${bad.version}: activate`);
     const lost = await loggedAt(
       ({ MESSAGE, __MONOTONIC_TIMESTAMP: at }) =>
@@ -82,7 +82,7 @@ describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from 
     );
     const undone = await loggedAt(({ MESSAGE }) => MESSAGE.startsWith(`version ${bad.version}: rolled-back`));
     process.stdout.write(`broker-loss: undone ${(undone - lost).toFixed(2)} s after the loss\n`);
-    // The device looks once a second.
+    // The device checks once a second.
     expect(undone - lost).toBeGreaterThanOrEqual(patienceSeconds - 1);
     expect(undone - lost).toBeLessThanOrEqual(patienceSeconds + 10);
   });

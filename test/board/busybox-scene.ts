@@ -1,9 +1,9 @@
 import { type BuiltImage, Scene } from './scene.ts';
 
-/** The program of the image, which is all that apps of small tests run. */
+/** The image's program. Apps of small tests run nothing else. */
 export const busybox = '/usr/bin/busybox';
 
-/** A scene with one image, whose app does nothing until it is stopped. */
+/** A scene with one image, whose app waits until it is stopped. */
 export async function busyboxScene(
   boardName: string,
   options: Parameters<typeof Scene.start>[1] = {},

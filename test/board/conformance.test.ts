@@ -5,7 +5,7 @@ import { type Facts, factsOf, probe } from './conformance/facts.ts';
 import { alone, hostVolumes, mounting, pair, run } from './conformance/pods.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
-/** Which process says what of itself. */
+/** The facts that each process printed about itself. */
 type Process = 'root' | 'user' | 'alone' | 'pre-start' | 'post-stop';
 
 const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -20,7 +20,7 @@ const threeDescriptors = ['0 character special file 1,3', '1 socket 0,0', '2 soc
  */
 const [fourteen, two, none] = ['00000000a80425fb', '0000000000000021', '0000000000000000'];
 
-/** A line of the specification, who shows it, in which fact, and what that must be. */
+/** A line of the specification, the process that shows it, the fact, and its expected value. */
 const rows: readonly (readonly [string, Process, string, unknown])[] = [
   [
     '[A11.5] an empty volume has the mode and owner that it names, else 0755 and 0:0',
@@ -204,7 +204,7 @@ const denied = 'Permission denied';
 const forbidden = 'Operation not permitted';
 const busyboxSays = 'permission denied (are you root?)';
 
-/** A deed, and what it comes to for user 0 and for the other one. */
+/** An action, and its result for user 0 and for the other user. */
 const deeds: readonly (readonly [string, string, string, string])[] = [
   ['[A12.1] writing to the root', 'root', 'done', readOnly],
   ['[A12.1] changing the mode of a directory of the image', 'mode', 'done', readOnly],
@@ -239,7 +239,7 @@ const deeds: readonly (readonly [string, string, string, string])[] = [
   ['[A11.3] signalling the other app', 'other-signal', 'done', forbidden],
 ];
 
-/** What is refused of volumes, before anything runs. */
+/** Volumes that the device refuses before anything runs. */
 const refusals: readonly (readonly [string, object[], readonly string[], string])[] = [
   [
     '[A13.3] [C200] a volume over a file of the image',
@@ -261,7 +261,9 @@ const refusals: readonly (readonly [string, object[], readonly string[], string]
   ],
 ];
 
-/** The specification, line by line (docs/appc-checklist.md): a program looks and tries. */
+/**
+ * The specification, line by line (docs/appc-checklist.md), checked by a program inside the app.
+ */
 describe.each(oneBoard)('an app on %s', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;
@@ -309,7 +311,7 @@ describe.each(oneBoard)('an app on %s', (boardName) => {
     expect([said('root', `deed-${deed}`), said('user', `deed-${deed}`)]).toEqual([[ofRoot], [ofUser]]);
   });
 
-  it('[A11.1] [A11.2] shares PID, network, IPC and UTS namespaces with the other apps of its pod, and nothing else', () => {
+  it('[A11.1] [A11.2] shares only PID, network, IPC and UTS namespaces with the apps of its pod', () => {
     const [root, user, other] = (['root', 'user', 'alone'] as const).map((name) => said(name, 'namespaces'));
     expect(root).toHaveLength(6);
     expect(user?.slice(0, 4)).toEqual(root?.slice(0, 4));
@@ -319,7 +321,7 @@ describe.each(oneBoard)('an app on %s', (boardName) => {
     }
   });
 
-  it('[A12.12] has nothing mounted but what it must have and its volumes', () => {
+  it('[A12.12] has only the required mounts and its volumes', () => {
     const targets = [...said('root', 'mounts'), ...said('alone', 'mounts')].map((line) => line.split(' ')[0]);
     expect(targets.filter((target) => !/^\/($|(proc|sys|dev|srv)($|\/))/.test(target ?? ''))).toEqual([]);
     expect(said('user', 'mounts').filter((line) => line.startsWith('/srv/'))).toHaveLength(3);

@@ -12,8 +12,8 @@ import { oneBoard } from './board-choice.ts';
 import { Scene } from './scene.ts';
 
 /**
- * Real server programs of Debian, as OCI images that umoci made. Python and Node are large, so they
- * are a run of their own (`npm run test:images`).
+ * Real server programs of Debian in OCI images that umoci built. Python and Node are large and have
+ * a run of their own (`npm run test:images`).
  */
 const programs: Readonly<Record<string, { readonly exec: readonly string[]; readonly says: string }>> = {
   nginx: { exec: ['/usr/sbin/nginx'], says: 'served by nginx' },

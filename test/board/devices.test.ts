@@ -49,7 +49,7 @@ describe.each(oneBoard)('a device node of the host on %s', (boardName) => {
     });
   });
 
-  it('is opened by the app that has it, as it may [C164]', async () => {
+  it('is opened by an app that has it, with the permitted access [C164]', async () => {
     await scene.configure('[allow]\ndevices = ["/dev/wherry-*"]\n');
     const event = await scene.deploy(set());
     expect(event, JSON.stringify(event)).toMatchObject({ outcome: 'committed' });
@@ -58,17 +58,17 @@ describe.each(oneBoard)('a device node of the host on %s', (boardName) => {
     expect(await inApp('reader', `exec 3<>${link} && echo open`)).toEqual(denied);
   });
 
-  it('is not made or opened by an app that has CAP_MKNOD and not the device [C164]', async () => {
+  it('cannot be created or opened with CAP_MKNOD alone [C164]', async () => {
     expect(await inApp('other', `ls ${node}`)).toMatch(/no such file/i);
     expect(await inApp('other', `${busybox} mknod /dev/mine ${numbers}`)).toEqual(denied);
     expect(await inApp('writer', `${busybox} mknod /dev/mine ${numbers}`)).toEqual(denied);
-    // A node that got into its /dev in another way.
+    // A node that reached its /dev in another way.
     const pid = `$(systemctl show -P MainPID ${unitOf('other')})`;
     await scene.board.check(`mknod /proc/${pid}/root/dev/foreign ${numbers}`);
     expect(await inApp('other', 'exec 3</dev/foreign && echo open')).toEqual(denied);
   });
 
-  it('that is gone is waited for, and its absence is in the journal [C165]', async () => {
+  it('that is missing delays the app, and the journal reports it [C165]', async () => {
     await scene.board.check(`rm ${node}; systemctl restart --no-block ${unitOf('writer')}`);
     await scene.board.waitFor(
       `journalctl --sync; journalctl -q -o cat -u ${unitOf('writer')} | grep -q 'there is no device ${node};'`,

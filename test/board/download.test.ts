@@ -11,7 +11,7 @@ import { type BuiltImage, Scene } from './scene.ts';
 const proxyPassword = 'pr0xy-s3cret';
 const password = 's3rver-s3cret';
 const basic = (user: string, secret: string) => Buffer.from(`${user}:${secret}`).toString('base64');
-/** The secrets as they may stand somewhere: as they are, and as they go over the network. */
+/** The secrets in the forms that may leak: in clear, and as they are sent. */
 const secrets = [proxyPassword, password, basic('fleet', proxyPassword), basic('board', password)];
 const anySecret = secrets.map((secret) => `-e ${secret}`).join(' ');
 
@@ -23,7 +23,7 @@ describe.each(oneBoard)('a download with credentials through a proxy on %s', (bo
   let image: BuiltImage;
   /** Called for the image, before its second half. */
   let onHalf: () => Promise<void> = () => Promise.resolve();
-  /** As the board calls the proxy of this machine. */
+  /** The proxy of this machine, by the address that the board uses. */
   let proxyAddress: string;
 
   const guarded: RequestListener = (request, response) => {
@@ -58,7 +58,7 @@ describe.each(oneBoard)('a download with credentials through a proxy on %s', (bo
       config: `[limits]\nmin_bytes_per_second = 0\n[download]\nproxy = "http://${proxyAddress}"\n`,
     });
     image = await scene.image('busybox', ['/usr/bin/busybox', 'sleep', '100000']);
-    // On the board this is the board itself: only the proxy comes to the server.
+    // On the board this address is the board itself, so only the proxy reaches the server.
     image = { ...image, urls: [`${server.url}/app.aci`] };
     const certificate = '/usr/local/share/ca-certificates/images.crt';
     const dropIn = '/etc/systemd/system/wherry-pull@.service.d';
@@ -97,14 +97,14 @@ describe.each(oneBoard)('a download with credentials through a proxy on %s', (bo
     });
   });
 
-  it('[C73] goes through, and the secrets are nowhere but in that file and in the memory of the pull', async () => {
+  it('[C73] succeeds, and only that file and the memory of the pull contain the secrets', async () => {
     await scene.board.check('chmod 600 /etc/wherry/credentials.toml');
     const unit = `wherry-pull@${jobName(image.id)}.service`;
     const credential = `/run/credentials/${unit}/credentials.toml`;
     let seen = '';
     onHalf = async () => {
-      // `! grep` would hide a grep that could not look. The object that is being made is a sparse
-      // file of terabytes.
+      // `! grep` would hide a grep that failed to read. The unfinished object is a sparse file of
+      // terabytes.
       seen = await scene.board.check(
         [
           `systemctl show ${unit} >/run/shown`,

@@ -9,17 +9,14 @@ import { Scene } from './scene.ts';
 
 type Isolators = readonly { readonly name: string; readonly value: unknown }[];
 
-/** A pod of one app, and what the two ask for. */
+/** A pod of one app, and the isolators of both. */
 interface Limited {
   readonly name: string;
   readonly app: Isolators;
   readonly pod?: Isolators;
 }
 
-/**
- * What apps and pods ask for. A limit that is above all that the board has is none that it
- * enforces.
- */
+/** The isolators of apps and pods. A limit above the board's own resources is not enforced. */
 const chosen: readonly Limited[] = [
   {
     name: 'whole',
@@ -68,15 +65,14 @@ const quantity = (min: number, max: number, ...suffixes: readonly string[]) =>
   }));
 
 /**
- * Limits with which an app starts within its time on an emulated board too, in the forms that
- * manifests have.
+ * Limits under which an app starts in time on an emulated board, too, in every form of a manifest.
  */
 const limits: fc.Arbitrary<Isolators> = fc
   .record({
     'resource/memory': fc.oneof(
       quantity(48, 400, 'Mi', 'M'),
       quantity(48_000, 400_000, 'Ki', 'k'),
-      // In whole pages or not: only the first can be enforced as written.
+      // In whole pages or not: the kernel enforces only whole pages as written.
       quantity(12_000, 100_000, '').map(({ limit }) => ({ limit: `${Number(limit) * 4096}` })),
       quantity(48_000_000, 400_000_000, ''),
     ),
@@ -96,12 +92,12 @@ const random: readonly Limited[] = fc
 
 const pods = [...chosen, ...random];
 
-/** Needs a /proc/sys that can be written. */
+/** Needs a writable /proc/sys. */
 const sysctl = [{ name: 'os/unix/sysctl', value: { 'kernel.msgmax': '4096' } }];
 
 /**
- * Directive of systemd → controller, file of the kernel, and the directive's value as that file has
- * it.
+ * Directive of systemd → controller, file of the kernel, and the directive's value as it is in the
+ * file.
  */
 const files: Readonly<
   Record<string, { controller: string; file: string; kernel: (value: string) => string }>
@@ -117,8 +113,9 @@ const files: Readonly<
   TasksMax: { controller: 'pids', file: 'pids.max', kernel: (tasks) => tasks },
 };
 
-/** [C51]: a report is compared with the files of the kernel, not with what was asked for. */
-// Controllers have to be asked for: `npm run test:boards`. On an emulated board this takes minutes.
+/** [C51]: the test compares a report with the kernel's files, not with the request. */
+// Controllers are not on every board: `npm run test:boards`. On an emulated board this takes
+// minutes.
 describe.each(oneBoard)('what is reported as enforced on %s', (boardName) => {
   const hasSysctl = lacksOf(boardName).kernel === undefined;
   let scene: Scene;

@@ -7,7 +7,7 @@ import { wherry } from '../support/recording-terminal.ts';
 import { oneBoard } from './board-choice.ts';
 import { Scene } from './scene.ts';
 
-/** A board that becomes another device of another fleet, from a bundle. */
+/** A bundle makes the board another device of another fleet. */
 describe.each(oneBoard)('on %s', (boardName) => {
   let scene: Scene;
   let directory: string;
@@ -34,7 +34,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     );
     expect(made).toMatchObject({ status: 0, err: '' });
     await scene.board.copyIn(await readFile(join(directory, 'bundle')), bundle);
-    // Here the broker has another address than on the board.
+    // The broker has a different address here than on the board.
     const toml = join(directory, 'fleet/fleet.toml');
     await writeFile(toml, (await readFile(toml, 'utf8')).replace(url, broker.url));
   });
@@ -45,7 +45,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await rm(directory, { recursive: true });
   });
 
-  it('[C179] refuses what is a device already, and makes no key for it', async () => {
+  it('[C179] refuses a board that is a device already, and creates no key for it', async () => {
     const { status, stderr } = await scene.board.run(`wherry enrol ${bundle}`);
     expect(status).toBe(64);
     expect(stderr).toContain('this device is enrolled already');
@@ -83,14 +83,14 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await expect.poll(isThere).toBe(true);
   });
 
-  it('[C179] has its key made at the first boot of a tree', async () => {
+  it('[C179] creates its key at the first boot of a tree', async () => {
     await scene.board.check('rm -r /etc/wherry /var/lib/wherry/device-key.*; mkdir -p /tree');
     await scene.board.check(
       `wherry enrol ${bundle} --root /tree && cp -a /tree/. / && systemctl daemon-reload`,
     );
     expect((await scene.board.check(keys)).trim()).toBe('0');
     await scene.board.check('systemctl restart wherryd');
-    await scene.board.check('systemctl start wherry-key'); // waits for the one that wherryd wants
+    await scene.board.check('systemctl start wherry-key'); // waits for the start that wherryd pulled in
     expect((await scene.board.check(keys)).trim()).toBe('2');
   });
 });

@@ -4,7 +4,7 @@ import { busybox, busyboxScene } from './busybox-scene.ts';
 import type { BuiltImage, Scene } from './scene.ts';
 
 /** `wherry exec` with real systemd and crun. */
-describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => {
+describe.each(oneBoard)('a program run in an app on %s', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;
 
@@ -17,7 +17,7 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     const confined = [
       { name: 'os/linux/no-new-privileges', value: true },
       { name: 'os/linux/oom-score-adj', value: 250 },
-      // An error that nothing else gives: the filter was asked.
+      // Only the filter returns this error.
       { name: 'os/linux/seccomp-remove-set', value: { set: ['mkdir', 'mkdirat', 'mkdirr'], errno: 'EXDEV' } },
     ];
     const event = await scene.deploy(
@@ -55,7 +55,7 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     ).trim();
   const show = async (app: string, property: string): Promise<string> =>
     (await scene.board.check(`systemctl show -P ${property} '${await unitOf(app)}'`)).trim();
-  /** The lines of /proc/PID/status that tell what a process may do. */
+  /** The lines of /proc/PID/status that list what a process may do. */
   const powers = (status: string): readonly string[] =>
     status
       .split('\n')
@@ -146,7 +146,7 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     });
   });
 
-  it('has a terminal of the app where there is one here', async () => {
+  it('has a terminal of the app when the caller has one', async () => {
     // systemd-run gives the command a terminal.
     const onTerminal = (flags: string, command: string) =>
       scene.board.run(
@@ -225,7 +225,7 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     await scene.board.check('wherry pod stop confined-pod');
     for (const state of await states()) expect(state).toMatch(/^(inactive|failed)$/);
     expect((await exec('user', 'true')).stderr).toContain('apps that run: none');
-    // Its report is sent after a look at the pods: it saw the stop and did not act against it.
+    // wherryd checks the pods before it sends a report, so it saw the stop and did not undo it.
     await scene.report(({ pods }) => scene.reports.length > count && pods.some(({ healthy }) => !healthy));
     for (const state of await states()) expect(state).toMatch(/^(inactive|failed)$/);
     await scene.board.check('wherry pod start confined-pod');

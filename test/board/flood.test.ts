@@ -10,7 +10,7 @@ import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, device, fleet, Scene } from './scene.ts';
 import { SeededRandom } from './soak/random.ts';
 
-/** Only `npm run soak:commands` asks for it: of 10,000 and 1,000. A hundred take a minute. */
+/** Only `npm run soak:commands` runs this test, with 10,000 and 1,000. A hundred take a minute. */
 const isWanted = process.env['WHERRY_SOAK_COMMANDS'] !== undefined;
 const commands = Number(process.env['WHERRY_SOAK_COMMANDS'] ?? 100);
 const reconnects = Number(process.env['WHERRY_SOAK_RECONNECTS'] ?? 6);
@@ -18,8 +18,8 @@ const reconnects = Number(process.env['WHERRY_SOAK_RECONNECTS'] ?? 6);
 const warmUp = 50;
 
 /**
- * By how much the clock of wherryd is faster: a session counts after a minute, and an examination
- * of a bad command has its turn every eight seconds, so that the full numbers would take a day.
+ * How much faster the clock of wherryd runs. A session counts after a minute, and wherryd examines
+ * one bad command every eight seconds, so the full numbers would take a day.
  */
 const speed = 60;
 
@@ -39,7 +39,7 @@ describe.runIf(isWanted && fasterClock !== undefined).each(oneBoard)(
     /** The newest command that the device has taken. */
     let newest: Uint8Array;
     let deployments = 0;
-    /** What deployments wrote. */
+    /** The bytes that deployments wrote. */
     let deployedBytes = 0;
     const sent = new Map<string, number>();
 
@@ -47,8 +47,9 @@ describe.runIf(isWanted && fasterClock !== undefined).each(oneBoard)(
       scene = await Scene.start(boardName);
       stranger = await generateKey({ name: 'stranger' });
       await scene.board.copyIn(fasterClock ?? '', '/usr/lib/libfaketimeMT.so.1');
-      // The kernel notes when a directory was read after a change (mount(8), relatime), and counts
-      // that as written by its reader: wherryd, when it looks for garbage in the night.
+      // The kernel updates the access time when a directory is read after a change (mount(8),
+      // relatime), and counts that as a write by the reader. The reader is wherryd, in its nightly
+      // collection.
       await scene.board.check(
         `mount -o remount,bind,noatime "$(findmnt -n -o TARGET -T /var/lib/wherry)"
        mkdir -p /etc/systemd/system/wherryd.service.d
@@ -83,8 +84,8 @@ describe.runIf(isWanted && fasterClock !== undefined).each(oneBoard)(
       if (pid !== '') deployedBytes += (await written()) - before;
     };
     /**
-     * What the kernel counts, when wherryd has come to rest: the least of ten readings. Clean pages
-     * are of files, and private only while nobody else maps them.
+     * What the kernel counts once wherryd is idle: the least of ten readings. Clean pages belong to
+     * files, and are private only while no other process maps them.
      */
     const look = async (): Promise<Look> => {
       const output = await scene.board.check(
@@ -104,7 +105,7 @@ describe.runIf(isWanted && fasterClock !== undefined).each(oneBoard)(
         interval: 10,
       });
 
-    /** Most are refused without an examination, as in a flood. Others take a process each. */
+    /** wherryd refuses most without an examination, as in a flood. Each other needs a process. */
     const kinds = {
       noise: () => Uint8Array.from({ length: 1 + random.below(2000) }, () => random.below(256)),
       unsigned: () => encodeCbor({ format: 1, payload: encodeDesiredState(desired()), signatures: [] }),
@@ -129,11 +130,14 @@ describe.runIf(isWanted && fasterClock !== undefined).each(oneBoard)(
         sent.set(kind, (sent.get(kind) ?? 0) + 1);
         if (number % 500 === 499) await deploy();
       }
-      // The broker keeps the newest command again, as after each wave of a real flood.
+      // The broker retains the newest command again, as after each wave of a real flood.
       await scene.send(newest);
     };
 
-    /** Ends the connection in one of three ways, and waits until the device is back and reports. */
+    /**
+     * Ends the connection in one of three ways, and waits until the device has reconnected and
+     * reports.
+     */
     const reconnect = async (number: number): Promise<void> => {
       const reports = scene.reports.length;
       const connection = scene.presence?.connection ?? 0;
@@ -156,7 +160,7 @@ describe.runIf(isWanted && fasterClock !== undefined).each(oneBoard)(
         },
         { timeout: 120_000, interval: 10 },
       );
-      // A session that lasted a minute of wherryd's clock begins anew with the first delay.
+      // After a session of one minute of wherryd's clock, the next delay is the first one again.
       await new Promise((resolve) => setTimeout(resolve, 61_000 / speed));
     };
 
@@ -169,7 +173,7 @@ describe.runIf(isWanted && fasterClock !== undefined).each(oneBoard)(
         sent.clear();
         deployments = 0;
         const start = await look();
-        // What the start of wherryd took is given back only later: growth counts from the least.
+        // wherryd frees memory of its start only later, so growth is measured from the least.
         let leastBytes = start.privateBytes;
         const began = performance.now();
         const say = async (what: string): Promise<void> => {

@@ -17,16 +17,14 @@ import { signDetached } from '../../src/wire/trust/sign.ts';
 import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, device, fleet, Scene } from './scene.ts';
 
-/**
- * A board in two groups, whose broker shows it genuine commands on topics of other targets, too.
- */
+/** A board in two groups. Its broker also sends genuine commands on topics of other targets. */
 describe.each(oneBoard)('on %s', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;
   /** The newest message on the topic of each target that is for it. */
   const genuine = new Map<string, Uint8Array>();
 
-  /** A version of a group with one pod; pods of different names tell whose it is. */
+  /** A version of a group with one pod, whose name identifies the group. */
   const forGroup = (group: string, version: number, change: Partial<DesiredState> = {}): DesiredState =>
     scene.desired([{ name: `${group}-${version}`, image }], {
       target: { group: group as AcName },
@@ -49,7 +47,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await publish(desired, topic);
     return wordsOf(await scene.eventAfter(before));
   };
-  /** What the broker retains is then known to the device, and has no answer. */
+  /** The device then knows what the broker retains, and sends no answer to it. */
   const restoreGenuine = async (): Promise<void> => {
     for (const [topic, message] of genuine) await scene.send(message, topic);
   };
@@ -103,7 +101,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
   it('[C176] knows the versions of all targets after a power cut', async () => {
     await scene.board.powerCut();
     const before = scene.events.length;
-    await publish(forGroup('kitchen', 1), topicOf('kitchen')); // a replay while nobody was there
+    await publish(forGroup('kitchen', 1), topicOf('kitchen')); // a replay while wherryd is down
     await scene.board.bootAgain();
     expect(wordsOf(await scene.eventAfter(before))).toBe('kitchen 0 version-older');
     expect(await answerTo(forGroup('floor', 5), topicOf('floor'))).toBe('floor 0 version-older');
@@ -111,7 +109,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await runs('own-1');
   });
 
-  it('[C177] goes back under its group when its own command is withdrawn', async () => {
+  it('[C177] returns to its group when its own command is withdrawn', async () => {
     expect(await answerTo(forGroup('kitchen', 3))).toBe('kitchen 3 passed-over');
     const before = scene.events.length;
     await publish(ownCommand(2, { pods: [], images: [], withdrawn: true }));
@@ -124,7 +122,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     expect(state).toContain('kitchen.9');
   });
 
-  it('[C228] goes on outside of a share, over a power cut too, and obeys a wider one', async () => {
+  it('[C228] keeps its pods outside of a share, over a power cut too, and obeys a wider one', async () => {
     const place = placeOnRing(fleet, device);
     const shared = (version: number, share: Share, pods = forGroup('kitchen', version).pods) =>
       forGroup('kitchen', version, { target: { group: 'kitchen' as AcName, share }, pods });
@@ -135,7 +133,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await runs('kitchen-3');
 
     await scene.board.powerCut();
-    // A replay of the wider command before it, while nobody was there: the first answer is to it.
+    // A replay of the earlier, wider command while wherryd was down. The first answer is to it.
     await publish(forGroup('kitchen', 3), topicOf('kitchen'));
     await scene.board.bootAgain();
     expect(wordsOf(await scene.eventAfter(before))).toBe('kitchen 0 version-older');
@@ -162,7 +160,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     const app = { app: { exec, user: '0', group: '0' } };
     await publish(scene.desired([{ name: 'talker', image, app }], { version: 100 }));
     const { bootId } = await scene.report(({ pods }) => pods[0]?.name === 'talker' && pods[0].healthy);
-    // That it runs is no promise that it has written.
+    // A running app has not necessarily written yet.
     await scene.board.waitFor(
       'journalctl --sync; journalctl -q WHERRY_POD=talker | grep -q "out of the pod$"',
     );

@@ -13,15 +13,15 @@ import { type BuiltImage, Scene } from './scene.ts';
  */
 const blockAt = 12;
 /**
- * The place of the dictionary's size in the header of a block with one filter, and 1 GiB there
- * (5.3.1).
+ * The offset of the dictionary's size in the header of a block with one filter, and the value for 1
+ * GiB (5.3.1).
  */
 const dictionaryAt = blockAt + 4;
 const gibibyte = 36;
 
 /**
- * An image that was compressed with a small dictionary and asks for one of 1 GiB: its header is
- * changed, which has a checksum.
+ * An image that was compressed with a small dictionary and requires one of 1 GiB. The header is
+ * changed and its checksum is correct.
  */
 async function askForGibibyte(scene: Scene, image: BuiltImage): Promise<BuiltImage> {
   const bytes = await readFile(image.path);
@@ -39,7 +39,7 @@ async function askForGibibyte(scene: Scene, image: BuiltImage): Promise<BuiltIma
 describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) => {
   const { arch } = loadBoardConfig(boardName).config;
   /**
-   * What else the board runs, unless its CPU has no 32-bit user space:
+   * The other architecture that the board runs, unless its CPU has no 32-bit user space:
    * WHERRY_BOARDS=virt-armv8-64bit.
    */
   const other = arch === 'arm64' ? 'armv7l' : 'armv6l';
@@ -66,7 +66,7 @@ describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) =>
   const capability = (latest: DeviceReport) =>
     latest.capabilities.find(({ name }) => name === `arch-${other}`);
 
-  // One deployment of all, because each takes its time.
+  // One deployment for all, because each is slow.
   if (runsOther) {
     it(`in every compression, one of them labelled ${other}, are pulled and run [C30] [C33] [C35] [C38]`, async () => {
       const pods = [
@@ -78,8 +78,8 @@ describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) =>
       const report = await scene.report(allHealthy);
       expect(report.pods.map(({ name }) => name)).toEqual(pods.map(({ name }) => name));
       expect(capability(report)).toMatchObject({ available: true });
-      // It sees a machine of 32 bits, is a program of 32 bits (the class of its ELF header is 1),
-      // and meets the filter.
+      // The app sees a 32-bit machine, is a 32-bit program (the class of its ELF header is 1), and
+      // runs under the filter.
       const pid = report.pods[2]?.apps[0]?.pid ?? 0;
       const { stdout: seen } = await scene.board.waitFor(
         `journalctl --sync

@@ -10,11 +10,11 @@ import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
 /**
- * Three; with all images that are asked for by name (`npm run test:images`) one more than has an
- * image of its own, so that the app's image holds files too and as many are mounted as may be.
+ * Three. With all images (`npm run test:images`) there is one more layer than may be a separate
+ * image, so the app's image holds files, too, and the mounts reach their limit.
  */
 const layers = process.env['WHERRY_IMAGES'] === undefined ? 3 : 16;
-/** Of each but the first umoci makes two layers; the app has an image of its own. */
+/** umoci makes two layers of each payload except the first. The app has a separate image. */
 const images = Math.min(2 * layers, 16);
 
 describe.each(oneBoard)('an OCI image whose layers are kept on %s', (boardName) => {
@@ -37,7 +37,7 @@ describe.each(oneBoard)('an OCI image whose layers are kept on %s', (boardName) 
     umoci('insert', '--image', image, await payloadRoot('busybox', config), '/');
     for (let layer = 2; layer <= layers; layer++) {
       writeFileSync(at('page'), `of layer ${layer}\n`);
-      // Each has a page of its own, and one that the next one replaces.
+      // Each payload has its own page, and a page that the next one replaces.
       umoci('insert', '--image', image, at('page'), `/srv/${layer}`);
       umoci('insert', '--image', image, at('page'), '/srv/newest');
     }

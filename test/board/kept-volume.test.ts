@@ -4,7 +4,7 @@ import { itOn, oneBoard } from './board-choice.ts';
 import { busybox, busyboxScene } from './busybox-scene.ts';
 import type { BuiltImage, Scene } from './scene.ts';
 
-/** Volumes that are more than the specification's, with real systemd and crun. */
+/** Volumes beyond the specification, with real systemd and crun. */
 describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;
@@ -16,7 +16,7 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
   });
   afterAll(() => scene.stop());
 
-  /** A set of one pod, whose only app runs `script` and goes on. */
+  /** A set of one pod, whose only app runs `script` and keeps running. */
   const set = (name: string, script: string, kept = limited('=16Mi')) =>
     scene.desired([
       {
@@ -122,7 +122,7 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
     await scene.board.check('systemctl enable --now wherryd');
   });
 
-  it('that is kept is removed by command, when no stored pod has it [C135] [C213]', async () => {
+  it('that is kept is removed by command once no stored pod has it [C135] [C213]', async () => {
     const remove = () => scene.board.run('wherry volume rm web data');
     expect(await remove()).toMatchObject({
       status: 64,
@@ -132,7 +132,7 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
     expect(await remove()).toMatchObject({ status: 64 });
     await deploy('other', ':');
     await scene.board.check('wherry gc');
-    // Each look is a start of Node, which takes an emulated board up to half a minute.
+    // Each check starts Node, which takes up to half a minute on an emulated board.
     await scene.board.waitFor('wherry volume list | grep -q "web .* no"', undefined, 240_000);
     expect(await remove()).toMatchObject({ status: 0 });
     const listed = async () => JSON.parse(await scene.board.check('wherry volume list --json')) as object[];

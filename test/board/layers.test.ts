@@ -79,7 +79,7 @@ describe.each(oneBoard)('an image with dependencies on %s', (boardName) => {
     expect(await scene.board.check('ls /run/wherry/images | wc -l')).toBe('0\n');
   });
 
-  it('[A4.16] runs in the tree that rendering makes, entry by entry (ace.md#filesystem-setup) [C39]', async () => {
+  it('[A4.16] runs in the rendered tree, entry by entry (ace.md#filesystem-setup) [C39]', async () => {
     expect(await scene.deploy(desiredOf(app, base, middle))).toMatchObject({ outcome: 'committed' });
     const found = await treeOfApp(scene);
     const images = [app, base, middle];

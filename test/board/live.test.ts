@@ -48,7 +48,7 @@ describe.each(oneBoard)('a tree that a board follows live, on %s', (name) => {
   };
   const program = 'src/device/agent/wherryd.ts';
 
-  it('copies what changed, and leaves a wherryd alone that is not configured', async () => {
+  it('copies changed files, and leaves an unconfigured wherryd alone', async () => {
     const edited = 'process.stderr.write("edited once\\n");\nconst ';
     await edit(
       program,
@@ -71,7 +71,7 @@ describe.each(oneBoard)('a tree that a board follows live, on %s', (name) => {
     expect(await board.check('systemctl show -P Description wherryd')).toBe('edited supervisor\n');
   });
 
-  it('reports what does not compile, and continues with the next change', async () => {
+  it('reports a compile error, and continues with the next change', async () => {
     await edit(program, 'edited twice', 'edited"twice', /does not compile/);
     expect(await board.check('grep -l "edited twice" /usr/lib/wherry/*.js')).toContain('wherryd.js');
     await edit(program, 'edited"twice', 'edited again', /wherryd is active/);

@@ -20,7 +20,7 @@ interface Answer {
   readonly body: unknown;
 }
 
-/** The local API of a real device, asked with curl. */
+/** The local API of a real device, queried with curl. */
 describe.each(oneBoard)('the local API on %s', (name) => {
   let scene: Scene;
   let desired: DesiredState;
@@ -33,7 +33,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     scene.board.run(
       `setpriv --reuid=${user} --regid=${user} --init-groups curl -sS --max-time 90 -w '\\n%{http_code}' --unix-socket ${socket} ${words}`,
     );
-  /** One exchange, held against docs/local-api.yaml. */
+  /** One exchange, checked against docs/local-api.yaml. */
   const ask = async (method: string, path: string, sent?: object, user = 'root'): Promise<Answer> => {
     const data = sent === undefined ? '' : `-d '${JSON.stringify(sent)}'`;
     const { stdout, stderr } = await curl(`-X ${method} ${data} 'http://device/v1/${path}'`, user);
@@ -60,7 +60,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     const annotations = [
       { name: 'wherry/probe-exec', value: `["${busybox}", "true"]` },
       { name: 'wherry/probe-interval', value: '1' },
-      // A test holds it for longer than wherryd takes to start.
+      // A test keeps the request open for longer than wherryd takes to start.
       { name: 'wherry/stop-timeout', value: '80' },
     ];
     const manifest = { annotations: [{ name: 'wherry/network', value: 'bridge' }] };
@@ -74,7 +74,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
   });
   afterAll(() => scene.stop());
 
-  it('[C180] answers root and the group of the configuration, and nobody else', async () => {
+  it('[C180] answers only root and the configured group', async () => {
     for (const user of ['root', 'anna']) {
       // wherryd writes its record beside the report.
       await expect
@@ -103,7 +103,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect(after).not.toBe(before);
   });
 
-  it('[C181] agrees with its description, and with what the commands print', async () => {
+  it('[C181] agrees with its description and with the output of the commands', async () => {
     const wherry = async (words: string) =>
       JSON.parse(await scene.board.check(`wherry ${words} --json`)) as unknown;
     expect(await get('pods')).toEqual({ status: 200, body: await wherry('pod list') });
@@ -177,7 +177,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     });
   });
 
-  /** What comes of a program that is run in the app, each line held against the description. */
+  /** The output of a program run in the app, each line checked against the description. */
   const exec = async (words: readonly string[], input = '</dev/null', user = 'anna') => {
     const args = words.map((word) => `--url-query 'arg=${word}'`).join(' ');
     const { stdout } = await scene.board.run(
@@ -200,7 +200,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     return { stdout: bytes('stdout'), stderr: String(bytes('stderr')), end: lines.at(-1) };
   };
   const sh = (script: string, input?: string) => exec([busybox, 'sh', '-c', script], input);
-  /** Everything that an execution may leave. */
+  /** Everything that an execution may leave behind. */
   const left = `cd /run/wherry; ls -d exec/* exec-* 2>/dev/null; find /sys/fs/cgroup -name 'wherry-exec-*' -printf '%f\\n'; systemctl list-units --all --plain --no-legend 'wherry-exec@*'; pgrep -f '^${busybox} sleep 4321'`;
 
   it('[C216] runs a program in an app with its input, output and exit status', async () => {
@@ -211,7 +211,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
       end: { exit: 7 },
     });
     expect((await sh('kill -9 $$')).end).toEqual({ exit: 137 });
-    // No text, and more than the pipes hold.
+    // Binary data, and more than the pipes hold.
     const sent = 'head -c 3000000 /dev/urandom | tee /tmp/random |';
     const { stdout, end } = await exec([busybox, 'cat'], `< <(${sent} cat)`);
     expect(end).toEqual({ exit: 0 });
@@ -244,7 +244,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect(await scene.board.check(`sed -n s/^0:://p /proc/${inside}/cgroup`)).toMatch(
       `${group}/wherry-exec-`,
     );
-    // It ends with the app.
+    // The program ends with the app.
     await ask('POST', 'pods/web/restart');
     expect((await running).end).toEqual({ exit: 137 });
     await scene.board.waitFor(left, ({ stdout: rest }) => rest === '');
@@ -284,7 +284,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     });
   });
 
-  it('[C216] refuses a program that is not there, and an app that does not run', async () => {
+  it('[C216] refuses a program that does not exist, and an app that does not run', async () => {
     expect((await exec(['nothing'])).end).toMatchObject({
       error: {
         code: 'not-found',

@@ -17,7 +17,7 @@ describe.each(everyKind)('on %s', (boardName) => {
       { name: 'wherry/tasks', value: { limit: '20' } },
     ],
   };
-  /** Waits for it: that an app runs is no promise that it listens. */
+  /** Waits for the page: a running app does not necessarily listen yet. */
   const serves = async (text: string): Promise<void> => {
     const port = await scene.board.forward(8080);
     await expect.poll(async () => (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe(text);
@@ -35,7 +35,7 @@ describe.each(everyKind)('on %s', (boardName) => {
     await scene.stop();
   });
 
-  it('a signed image that was commanded over MQTT serves its page and is reported healthy [C40] [C50]', async () => {
+  it('a signed image commanded over MQTT serves its page and is reported healthy [C40] [C50]', async () => {
     const desired = scene.desired([{ name: 'web', image: web }]);
     expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
     const report = await scene.report((latest) => healthy(latest, desired.version));
@@ -115,7 +115,7 @@ describe.each(everyKind)('on %s', (boardName) => {
       const count = scene.reports.length;
       await scene.board.waitFor(losses, ({ stdout }) => Number(stdout) > Number(lossesBefore));
       await scene.startBroker();
-      // The will of the lost connection may arrive last; the device then sets its presence right.
+      // The will of the lost connection may arrive last. The device then corrects its presence.
       await scene.report(() => scene.reports.length > count && scene.presence?.up === true);
       const report = await scene.report((latest) => latest.pods.length === 1);
       expect(mainPid(report)).toBe(before);
@@ -183,8 +183,8 @@ describe.each(everyKind)('on %s', (boardName) => {
     'a hog is killed at its limit, reported as such and restarted, and a pod that did not change goes on [C43] [C52]',
     async () => {
       const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
-      // Eats memory when it is told to: after its probation, and once, for the file goes with the
-      // layer.
+      // The app fills its memory on command: after its probation, and once, because the file is in
+      // the layer and disappears with it.
       const hog = await scene.image(
         'busybox',
         ['/usr/bin/busybox', 'sh', '-c', 'until [ -e /tmp/eat ]; do sleep 1; done; tail /dev/zero'],
@@ -231,7 +231,7 @@ describe.each(everyKind)('on %s', (boardName) => {
       expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
       const { stdout } = await scene.board.waitFor(
         'journalctl -o cat WHERRY_APP=two --no-pager -n 60',
-        // A whole round of its loop: the processes, the name, the root.
+        // One whole round of the loop: the processes, the name, the root.
         ({ stdout: lines }) => /sleep 424242[^]*^pair$[^]*^usr$/m.test(lines),
       );
       expect(stdout).not.toContain('only-here');

@@ -6,7 +6,7 @@ import type { BuiltImage, Scene } from './scene.ts';
 
 const networks = ['host', 'none', 'bridge'] as const;
 
-/** Real pods ask the service from inside, with wget of busybox. */
+/** Real pods query the service from inside, with wget of busybox. */
 describe.each(oneBoard)('the metadata of pods on %s', (name) => {
   let scene: Scene;
   let image: BuiltImage;
@@ -61,7 +61,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     await inside(one, `wget -qO- --post-data '${form}' ${sign}/verify`);
   });
 
-  it('[A15.3] [A15.4] [C160] is not reached from the network of another pod, nor with a wrong token', async () => {
+  it('[A15.3] [A15.4] [C160] refuses the network of another pod and a wrong token', async () => {
     const address = report.pods.find((one) => one.name === 'in-bridge')?.network?.addresses[0];
     const outside = await scene.board.run(`curl -sS --max-time 5 http://${address}:18112/`);
     expect(outside.status).not.toBe(0);
@@ -70,7 +70,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     expect(await scene.board.check(status)).toBe('401');
   });
 
-  it('[C161] runs without privileges, reads nothing of pods but their documents, and not inside wherryd', async () => {
+  it('[C161] runs unprivileged outside wherryd, and reads only the documents of pods', async () => {
     await ask('in-host', 'pod/uuid');
     const pid = (await scene.board.check('systemctl show -P MainPID wherry-metadata.service')).trim();
     expect(await scene.board.check(`grep -E '^Cap(Bnd|Eff)|^NoNewPrivs' /proc/${pid}/status`)).toBe(
@@ -94,7 +94,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
       { timeoutMs: 300_000 },
     );
     sent.catch(() => undefined);
-    // The kernel lists both ends of a connection in the network of who connected.
+    // The kernel lists both ends of a connection in the network of the client.
     await scene.board.waitFor(
       'for pid in $(pgrep -x systemd-socket-); do cat /proc/$pid/net/unix; done | grep -c /run/wherry/metadata.socket',
       ({ stdout }) => Number(stdout) >= 200,
@@ -124,13 +124,13 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     },
   );
 
-  it('[A15.5] [C160] answers after a power cut without wherryd, and signatures from before still hold', async () => {
+  it('[A15.5] [C160] answers after a power cut without wherryd, and old signatures stay valid', async () => {
     const sign = `${urls.get('in-bridge')}/acMetadata/v1/pod/hmac/sign`;
     const before = await inside('in-bridge', `wget -qO- --post-data content=kept ${sign}`);
     await scene.board.check('systemctl disable wherryd; sync');
     await scene.board.powerCut();
     await scene.board.bootAgain({ network: false });
-    // Of the files: a board takes commands before the units of its boot are there.
+    // The test lists files, because a board takes commands before its units have started.
     const list = 'cd /etc/systemd/system && ls -d wherry-pod-*bridge*-main.service';
     const unit = (await scene.board.check(list)).trim();
     const ask = `nsenter -a -r -w -t "$(systemctl show -P MainPID '${unit}')" ${busybox} wget -qO- --post-data content=kept ${sign}`;
@@ -141,7 +141,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     await scene.board.check('systemctl enable --now wherryd');
   });
 
-  it('[C160] leaves no socket, no document and no name of a network when the pods go', async () => {
+  it('[C160] leaves no socket, document or network name when the pods are removed', async () => {
     const answer = await scene.deploy(scene.desired([pod('last', 'none', 'false')]));
     expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'committed' });
     await scene.deploy(scene.desired([pod('last', 'host', 'false')]));

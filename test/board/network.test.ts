@@ -6,10 +6,7 @@ import { oneBoard } from './board-choice.ts';
 import { busybox } from './busybox-scene.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
-/**
- * How often a pod is started and stopped. `WHERRY_CYCLES=200` shows what little would be left by
- * each.
- */
+/** How often the test starts and stops a pod. `WHERRY_CYCLES=200` shows a small leak per start. */
 const cycles = Number(process.env['WHERRY_CYCLES'] ?? 5);
 
 /** Pods in networks: real CNI plugins, rules of the kernel, traffic. */
@@ -35,7 +32,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
   const pod = (podName: string, network: string | undefined, manifest: Record<string, unknown> = {}) => ({
     name: podName,
     image,
-    // As process 1, busybox httpd ignores a polite stop, which then takes ten seconds.
+    // As process 1, busybox httpd ignores SIGTERM, so a stop would take ten seconds.
     app: { annotations: [{ name: 'wherry/stop-signal', value: 'SIGKILL' }] },
     manifest: {
       ...(network === undefined ? {} : { annotations: [{ name: 'wherry/network', value: network }] }),
@@ -61,8 +58,8 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
 
   const get = (url: string) => scene.board.check(`curl -sS --max-time 20 ${url}`);
   /**
-   * All that an attachment could leave. The plugin's shared chains stay, so they are there before
-   * the first look.
+   * Everything that an attachment could leave behind. The plugin's shared chains stay, so they
+   * exist before the first check.
    */
   const traces = () =>
     scene.board.check(`
@@ -73,12 +70,14 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
       ls -A /run/wherry/attachments /run/wherry/names; find /run/wherry/leases /var/lib/cni -name '[0-9]*' 2>/dev/null
       systemctl list-units --state=active,activating,deactivating --plain --no-legend 'wherry-network-*' 'wherry-pod-*' 'wherry-holder-*' 'run-*.mount' |
         awk '{ print $1, $2, $3, $4 }'`);
-  /** Those of a board at rest: what a stop leaves to systemd, such as the holder, has ended. */
+  /**
+   * The traces of an idle board: units that systemd stops later, such as the holder, have ended.
+   */
   const restingTraces = async (): Promise<string> => {
     await scene.board.waitFor('systemctl list-jobs --no-legend', ({ stdout }) => stdout.trim() === '');
     return await traces();
   };
-  /** Megabytes that wherryd has for itself. */
+  /** The private memory of wherryd, in megabytes. */
   const privateMemory = async (): Promise<number> =>
     Number(
       await scene.board.check(
@@ -121,7 +120,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     await scene.board.powerCut();
     await scene.board.bootAgain({ network: false });
     const { app } = await unitsOf('other');
-    // The pods start beside each other.
+    // The pods start in parallel.
     await scene.board.waitFor(
       `systemctl is-active ${app} >/dev/null && curl -sS --max-time 5 http://127.0.0.1:8080/`,
       ({ stdout }) => stdout === 'hello from the pod',
@@ -139,12 +138,12 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     async () => {
       const { network, app } = await unitsOf('web');
       const other = await unitsOf('other');
-      // A board takes commands before its pods are up. A unit that waits for its start is not
-      // stopped by a pattern, and wherryd makes the pods run when it starts. systemctl itself is
-      // content with one active unit of several.
+      // A board takes commands before its pods are up. A stop by pattern skips a unit that waits
+      // for its start, and wherryd starts the pods when it starts. `systemctl is-active` succeeds
+      // if one of several units is active.
       const up = ['wherryd', app, other.app].map((unit) => `systemctl is-active ${unit}`).join(' && ');
       await scene.board.waitFor(up, ({ status }) => status === 0);
-      // The start of an app is no promise that it listens.
+      // A started app does not necessarily listen yet.
       const cycle = `wherry pod start web >/dev/null && timeout 120 sh -c 'until curl -s --max-time 20 -o /dev/null http://127.0.0.1:8080/; do :; done' && wherry pod stop web >/dev/null`;
       await scene.board.check(`wherry pod stop web && ${cycle}`, { timeoutMs: 60_000 + 2 * cycleMs });
       await inactive(network);
@@ -158,7 +157,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
       await inactive(network);
       await expect.poll(traces).toBe(before);
       if (cycles < 50) return;
-      // What the heap holds until it is collected is no growth.
+      // Uncollected heap does not count as growth.
       const deadline = Date.now() + 180_000;
       let after = await privateMemory();
       while (after >= memory + 1 && Date.now() < deadline) after = await privateMemory();
@@ -170,7 +169,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     600_000 + cycles * cycleMs,
   );
 
-  it('[C111] leaves nothing where it was killed at any moment', async () => {
+  it('[C111] leaves nothing behind when it is killed at any moment', async () => {
     const { network, app } = await unitsOf('web');
     const other = await unitsOf('other');
     onTestFinished(async () => {
@@ -179,14 +178,14 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     await scene.board.check(`systemctl stop wherryd 'wherry-pod-*'`);
     await inactive(network);
     await inactive(other.network);
-    // What a start leaves in place until the next boot.
+    // One start first, because it leaves some traces until the next boot.
     await scene.board.check(`systemctl start ${app} && systemctl stop ${app} ${network}`);
     const before = await restingTraces();
     expect(before).not.toContain('wherry0');
     expect(before).not.toContain('veth');
     const seed = Number(process.env['WHERRY_SEED'] ?? Date.now() % 1e6);
     for (let kill = 0; kill < Number(process.env['WHERRY_KILLS'] ?? 4); kill++) {
-      // A moment of the attachment, and then one of the detachment.
+      // One kill during the attachment, and one during the detachment.
       const [first, second] = [(seed * (kill + 1)) % 700, (seed * (kill + 7)) % 500];
       await scene.board.check(
         `systemctl start --no-block ${app}; sleep 0.${String(first).padStart(3, '0')}
@@ -195,10 +194,9 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
         systemctl kill --signal=KILL ${network}; systemctl stop ${app} ${network}; true`,
       );
     }
-    // What was left by one that was killed while it took things back is taken down by the next
-    // start.
+    // The next start removes what a killed detachment left behind.
     await scene.board.check(`systemctl reset-failed; systemctl start ${app}`);
-    // The start of an app is no promise that it listens.
+    // A started app does not necessarily listen yet.
     await expect.poll(() => get('http://127.0.0.1:8080/')).toBe('hello from the pod');
     await scene.board.check(`systemctl stop ${app} ${network}`);
     await expect.poll(traces, { message: `WHERRY_SEED=${seed}` }).toBe(before);
@@ -225,7 +223,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     await scene.board.check('systemctl stop echo');
   });
 
-  it("[C110] is the host's for a pod that names none", async () => {
+  it('[C110] is the network of the host for a pod that names none', async () => {
     const report = await committed(scene.desired([pod('old', undefined)]));
     expect(report.pods[0]).not.toHaveProperty('network');
     expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
@@ -265,7 +263,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     ...{ name: 'os/unix/sysctl', value: { 'net.ipv4.ip_unprivileged_port_start': value } },
   });
 
-  it('[C207] refuses a kernel setting that the kernel does not take, and rolls back', async () => {
+  it('[C207] refuses a setting that the kernel rejects, and rolls back', async () => {
     const desired = scene.desired([pod('web', 'bridge', { isolators: [sysctl('many')] })]);
     expect(await scene.deploy(desired)).toMatchObject({
       outcome: 'rolled-back',
@@ -289,13 +287,13 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     const speed = async (command: string) =>
       Number(await scene.board.check(`${command} -sS -o /dev/null -w '%{speed_download}'`));
     const limited = await speed(`curl http://${address}/large`);
-    // Not an eighth of it: the limit is in bytes.
+    // The limit is in bytes, not bits: not an eighth of it.
     expect(limited).toBeGreaterThan(300_000);
     expect(limited).toBeLessThan(1_150_000);
     expect(await speed(`nsenter -n -t ${pid} curl http://127.0.0.1/large`)).toBeGreaterThan(1_500_000);
   });
 
-  it('[C205] has IPv6 addresses and host ports where the device has some for pods', async (test) => {
+  it('[C205] has IPv6 addresses and host ports if the device has some for pods', async (test) => {
     if ((await scene.board.run('test -d /proc/sys/net/ipv6/conf')).status !== 0)
       test.skip('the kernel has no IPv6');
     await scene.configure('[network]\nsubnet6 = "fd00:173::/64"\n');
@@ -318,7 +316,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     // Through the device, and back to the same pod.
     expect(await inside(pid, 'wget -qO- http://[fd00:99::1]:8081/')).toBe('hello from the pod');
     expect(await inside(pid, 'wget -qO- http://[fd00:99::1]:8080/')).toBe('hello from the pod');
-    // Refused at once: a client that tries ::1 before 127.0.0.1 does not wait.
+    // The kernel refuses at once, so a client that tries ::1 before 127.0.0.1 does not wait.
     expect((await scene.board.run('curl -sS --max-time 20 http://[::1]:8080/')).status).toBe(7);
     expect((await scene.board.run('curl -sS --max-time 20 http://127.0.0.1:8081/')).status).toBe(7);
     const settings = 'cd /proc/sys/net/ipv6/conf; cat all/forwarding eth0/accept_ra';
@@ -370,7 +368,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     const report = await committed(scene.desired([pod('unsaid', undefined)]));
     expect(report.pods[0]?.network?.name).toBe('bridge');
     const address = report.pods[0]?.network?.addresses[0] ?? '';
-    // A pod that did not change keeps its process, and so it keeps its network.
+    // An unchanged pod keeps its process and therefore its network.
     await scene.configure('');
     const later = await committed(scene.desired([pod('unsaid', undefined), pod('other', 'none')]));
     expect(pidOf(later, 'unsaid')).toBe(pidOf(report, 'unsaid'));

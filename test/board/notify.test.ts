@@ -4,7 +4,7 @@ import { busybox, busyboxScene } from './busybox-scene.ts';
 import type { BuiltImage, Scene } from './scene.ts';
 
 /**
- * Is ready when the file READY is there, and gives signs of life until /data/hang is there, which
+ * The app is ready once the file READY exists. It sends keep-alives until /data/hang exists, which
  * it removes when it starts.
  */
 const program = `
@@ -16,14 +16,14 @@ say("READY=1\\nSTATUS=at work");
 while (1) { say("WATCHDOG=1") unless -e "/data/hang"; select(undef, undef, undef, 0.1) }
 `;
 
-/** Perl of the board, since busybox has no program that speaks to such a socket. */
+/** The board's Perl, because busybox has no program for such a socket. */
 const exec = [
   ...[busybox, 'sh', '-c'],
   'exec /host/lib*/ld-linux*.so.* --library-path "$(echo /host/usr/lib/*-linux-gnu*)" /host/usr/bin/perl -e "$1"',
   ...['sh', program],
 ];
 
-/** Apps that speak to the real systemd. */
+/** Apps that notify the real systemd. */
 describe.each(oneBoard)('an app that supports sd_notify on %s', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;
@@ -68,8 +68,8 @@ describe.each(oneBoard)('an app that supports sd_notify on %s', (boardName) => {
   const show = async (property: string): Promise<string> =>
     (await scene.board.check(`systemctl show -P ${property} ${unit}`)).trim();
 
-  it('is started when it says so, and not before [C166]', async () => {
-    // Longer than a busy machine keeps an app from its next sign.
+  it('is started once it reports READY=1, and not before [C166]', async () => {
+    // Longer than a busy machine delays an app's next keep-alive.
     const desired = set({ 'wherry/watchdog': '6' });
     await scene.send(await scene.sign(desired));
     // The app runs, and systemd follows it.
@@ -82,7 +82,7 @@ describe.each(oneBoard)('an app that supports sd_notify on %s', (boardName) => {
     expect(await show('MainPID')).toBe(pid);
   });
 
-  it('is killed and restarted when it gives no sign of life for too long [C167]', async () => {
+  it('is killed and restarted when its keep-alives stop for too long [C167]', async () => {
     const pid = await show('MainPID');
     await scene.board.check('touch /srv/data/hang');
     await scene.board.waitFor(
@@ -92,7 +92,7 @@ describe.each(oneBoard)('an app that supports sd_notify on %s', (boardName) => {
     expect(await scene.board.journal(`-u ${unit} -o cat`)).toMatch(/watchdog timeout/i);
   });
 
-  it('rolls back when it is not ready in time [C166]', async () => {
+  it('is rolled back when it is not ready in time [C166]', async () => {
     const never = set({ 'wherry/start-timeout': '3', 'wherry/stop-timeout': '1' }, '/data/never');
     expect(await scene.deploy(never)).toMatchObject({
       outcome: 'rolled-back',
@@ -101,7 +101,7 @@ describe.each(oneBoard)('an app that supports sd_notify on %s', (boardName) => {
     });
   });
 
-  it('does not keep the device from commands while it starts, however long that takes [C260]', async () => {
+  it('does not keep the device from commands during a start of any length [C260]', async () => {
     await scene.board.check('touch /srv/data/ready');
     const patient = set({ 'wherry/start-timeout': '86400', 'wherry/stop-timeout': '1' });
     expect(await scene.deploy(patient)).toMatchObject({ outcome: 'committed' });
@@ -114,7 +114,7 @@ describe.each(oneBoard)('an app that supports sd_notify on %s', (boardName) => {
     await scene.board.waitFor('systemctl is-active wherryd');
   });
 
-  it('does not keep the device from commands while it is restored, however long that takes [C253]', async () => {
+  it('does not keep the device from commands during a restore of any length [C253]', async () => {
     await scene.board.check('touch /srv/data/ready');
     const patient = set({ 'wherry/start-timeout': '86400', 'wherry/stop-timeout': '1' });
     expect(await scene.deploy(patient)).toMatchObject({ outcome: 'committed' });

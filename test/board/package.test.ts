@@ -20,7 +20,7 @@ async function build(): Promise<BuiltPackages> {
   return await buildPackages({ root, archs: allArchs });
 }
 
-/** The package of before there were two: it has the programs of both. @returns the .deb */
+/** The package before it was split into two, with the programs of both. @returns the .deb */
 async function onePackage(device: string, operator: string, directory: string): Promise<string> {
   const tree = path.join(directory, 'tree');
   await run('dpkg-deb', ['-R', device, tree]);
@@ -52,7 +52,7 @@ describe('the packages of all architectures', () => {
   it('have the same bytes when built again', async () => {
     const cache = await mkdtemp(path.join(tmpdir(), 'wherry-cache-'));
     try {
-      // Everything but what was downloaded.
+      // Everything except the downloads.
       for (const name of await readdir(cacheRoot())) {
         if (name.startsWith('sysroot-')) await symlink(path.join(cacheRoot(), name), path.join(cache, name));
       }
@@ -100,8 +100,8 @@ describe('the packages of all architectures', () => {
 });
 
 /**
- * A pod as far as the package can see one: units in /etc, files in /var/lib/wherry, a mount in
- * /run/wherry.
+ * The traces of a pod that matter to the package: units in /etc, files in /var/lib/wherry, a mount
+ * in /run/wherry.
  */
 const fakePod = `
 set -e
@@ -137,7 +137,7 @@ device = "board"
 url = "mqtt://127.0.0.1:9"
 `;
 
-/** What a pull may do, tried from inside its unit; each line is a word and yes or no. */
+/** Tries actions from inside the unit of a pull. Each line of output is an action and yes or no. */
 const sandboxProbe = `
 const fs = require('node:fs'), net = require('node:net'), { execFileSync } = require('node:child_process');
 const can = (word, act) => { try { act(); console.log(word, 'yes'); } catch { console.log(word, 'no'); } };
@@ -178,7 +178,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
   it('installs with dpkg: the service is enabled and waits for a configuration', async () => {
     await board.check('dpkg -i /tmp/wherry.deb', { timeoutMs: 300_000 });
     expect((await board.check('systemctl is-enabled wherryd.service')).trim()).toBe('enabled');
-    // It is ordered after the socket: when its start has ended, that of the socket has, too.
+    // The service is ordered after the socket, so the socket's start has ended before.
     await board.check('systemctl start wherryd.service');
     expect((await board.run('systemctl is-active wherryd.service wherry-api.socket')).stdout).toBe(
       'inactive\ninactive\n',
@@ -232,7 +232,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
     expect(await board.check('wherry --version; dpkg-query -W -f "\\${Version}\\n" wherry-operator')).toBe(
       `${deb?.version ?? ''}\n`.repeat(2),
     );
-    // Without the command it would be of no use.
+    // The operator package depends on wherry.
     expect((await board.run('dpkg -r wherry')).stderr).toContain('dependency problems');
     await board.check('rm -r /tmp/harbour && dpkg -P wherry-operator');
     expect(await board.check('find / -xdev -name "*operator-*.js" -o -xdev -name wherry-operator')).toBe('');
@@ -252,7 +252,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
     expect(await board.journal('-u wherryd -o cat')).not.toContain('Warning');
   });
 
-  it('confines a pull to its work', async () => {
+  it('confines a pull to its job', async () => {
     await board.copyIn(Buffer.from(sandboxProbe), '/usr/lib/wherry/probe.cjs');
     const output = await board.check(
       `mkdir -p /etc/systemd/system/wherry-pull@probe.service.d
@@ -305,7 +305,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
     await board.check('dpkg -i /tmp/one.deb', { timeoutMs: 300_000 });
     expect((await board.check(files)).trim().split('\n').length).toBeGreaterThan(before.length);
     await board.check('dpkg -i /tmp/wherry.deb /tmp/wherry-operator.deb', { timeoutMs: 300_000 });
-    // Every file is as packed, and none is of the one package.
+    // Every file is as packed, and no file of the single package is left.
     expect(await board.check('dpkg -V wherry wherry-operator')).toBe('');
     const after = (await board.check(files)).trim().split('\n');
     expect(after.filter((file) => !file.includes('/operator-'))).toEqual(before);
@@ -315,8 +315,8 @@ describe.each(everyRelease)('a package on %s', (name) => {
   });
 
   itOnce(name)('stops the supervisor when removed and leaves the pods alone', async () => {
-    // Made by hand, so it may not meet a supervisor that starts: that one would take it for a
-    // leftover and end it.
+    // The pod is made by hand. A starting supervisor would treat it as a leftover and stop it, so
+    // none may start meanwhile.
     await board.check(fakePod);
     const pod = await mainPid('wherry-pod-one-app.service');
     await board.check('dpkg -r wherry', { timeoutMs: 300_000 });

@@ -11,7 +11,7 @@ import { everyBoard, itOnce, itOncePerKind } from './board-choice.ts';
 const imageId = parseImageId(`sha512-${'ab'.repeat(64)}`);
 const machines = { amd64: 'x64', arm64: 'arm64', armhf: 'arm' } as const;
 
-/** systemd, crun, cgroups and the compiler's output, with no wherryd anywhere. */
+/** systemd, crun, cgroups and the compiler's output, without wherryd. */
 describe.each(everyBoard)('a compiled pod on %s', (name) => {
   let board: Board;
   beforeAll(async () => {
@@ -104,7 +104,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
       ].join('\n'),
     );
   };
-  /** Does steps with systemd by the client under test, under the board's own Node. */
+  /** Runs steps against systemd through the client under test, under the board's own Node. */
   const steps = async (...list: (readonly string[])[]): Promise<unknown[]> => {
     const output = await board.check(`node /root/steps.mjs '${JSON.stringify(list)}'`, {
       timeoutMs: 180_000,
@@ -122,7 +122,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     expect(result).toBe('done');
     return status as UnitStatus;
   };
-  /** The app's own lines; what systemd says of the unit carries the pod's name, too. */
+  /** The app's own lines. Lines of systemd about the unit carry the pod's name, too. */
   const from = (pod: CompiledPod) => `WHERRY_POD=${pod.name} WHERRY_APP=web _TRANSPORT=stdout`;
   const saying = async (pod: CompiledPod, text: string) =>
     board.waitFor(`journalctl -b -o cat ${from(pod)}`, ({ stdout }) => stdout.includes(text));
@@ -247,7 +247,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     await steps(['stop', unitOf(pod)]);
   });
 
-  it('[A14.7] runs under a filter that lists what it needs', async () => {
+  it('[A14.7] runs under a filter that permits only the calls it needs', async () => {
     const pod = compile('filter', {
       ...shell('echo through; exec sleep 1000000', {
         isolators: [

@@ -3,8 +3,8 @@ import { boardsFor } from './board-choice.ts';
 import { Scene } from './scene.ts';
 
 /**
- * How often the power is cut at a random moment of a deployment. A cut costs a boot, up to a
- * minute: ten on each board are a run of their own (`npm run test:power`).
+ * How often the test cuts the power at a random moment of a deployment. Each cut costs a boot of up
+ * to a minute, so ten on each board are a separate run (`npm run test:power`).
  */
 const cuts = Number(process.env['WHERRY_POWER_CUTS'] ?? 0);
 
@@ -22,7 +22,9 @@ describe.each(boardsFor('power-loss'))('when the power of %s is cut', (boardName
     );
     return { text, image };
   };
-  /** What the pods of the board serve, asked from the board itself: it needs no network. */
+  /**
+   * What the pods of the board serve. The board itself sends the request, which needs no network.
+   */
   const served = async (): Promise<string> => {
     const { stdout } = await scene.board.waitFor(
       'curl -sf http://127.0.0.1:8080/index.html',
@@ -39,7 +41,7 @@ describe.each(boardsFor('power-loss'))('when the power of %s is cut', (boardName
     await scene.stop();
   });
 
-  it('while a pod runs, the pod starts at boot without a network and without a broker, and the report follows [C45] [C61]', async () => {
+  it('while a pod runs, it starts at boot without network and broker, then is reported [C45] [C61]', async () => {
     const { text, image } = await numbered();
     const desired = scene.desired([{ name: 'web', image }]);
     expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
@@ -47,7 +49,7 @@ describe.each(boardsFor('power-loss'))('when the power of %s is cut', (boardName
     const reports = scene.reports.length;
     await scene.board.bootAgain({ network: false });
     expect(await served()).toBe(text);
-    // Nothing of wherry was needed for that: the units name no program of it.
+    // The start needed nothing of wherry: the units name no program of it.
     expect(await scene.board.check('grep -l wherryd /etc/systemd/system/wherry-pod-* || true')).toBe('');
     expect(scene.reports.length).toBe(reports);
     await scene.board.restoreNetwork();
@@ -67,7 +69,7 @@ describe.each(boardsFor('power-loss'))('when the power of %s is cut', (boardName
       let fullMs = 0;
       for (let cut = 0; cut < cuts; cut++) {
         if (scene.events.some((event) => event.version === version) || version === 0) {
-          // The deployment before has ended, in one way or the other: the next one.
+          // The previous deployment has ended in one way or the other. Start the next one.
           before = await served();
           const next = await numbered();
           after = next.text;
@@ -76,7 +78,7 @@ describe.each(boardsFor('power-loss'))('when the power of %s is cut', (boardName
           const startMs = Date.now();
           await scene.send(await scene.sign(desired));
           if (fullMs === 0) {
-            // The first is left alone, to know how long one takes.
+            // The first one is not interrupted, to measure how long one takes.
             expect(await scene.answer(version)).toMatchObject({ outcome: 'committed' });
             fullMs = Date.now() - startMs;
             cut -= 1;
@@ -91,7 +93,7 @@ describe.each(boardsFor('power-loss'))('when the power of %s is cut', (boardName
         await scene.board.bootAgain();
         const where = `cut ${cut} after ${Math.round(moment)} of ${fullMs} ms of version ${version}`;
         expect([before, after], where).toContain(await served());
-        // Every object that may be mounted is complete: what is not has another name.
+        // Every object with a mountable name is complete. Unfinished ones have another name.
         const objects = await scene.board.check(
           'ls /var/lib/wherry/images; for f in /var/lib/wherry/images/*.erofs; do dump.erofs -s "$f" >/dev/null || echo broken "$f"; done',
         );

@@ -14,7 +14,7 @@ describe.each(oneBoard)('an app with a probe on %s', (boardName) => {
   });
   afterAll(() => scene.stop());
 
-  /** A pod of one app, whose volume `/data` belongs to it. */
+  /** A pod of one app, which owns its volume `/data`. */
   const pod = (exec: readonly string[], annotations: Readonly<Record<string, string>>) => ({
     ...{ name: 'probed-pod', image },
     manifest: {
@@ -41,7 +41,7 @@ describe.each(oneBoard)('an app with a probe on %s', (boardName) => {
     'wherry/probe-interval': '1',
     'wherry/probe-failures': '1',
     'wherry/probe-start-period': '0',
-    // One that is late would count as a failure.
+    // A late probe would count as a failure.
     'wherry/probe-timeout': '60',
   };
   const appOf = ({ pods }: DeviceReport): AppReport | undefined => pods[0]?.apps[0];
@@ -51,7 +51,7 @@ describe.each(oneBoard)('an app with a probe on %s', (boardName) => {
     (await scene.board.check(`systemctl show -P ${property} '${await unit()}'`)).trim();
   const data = '/var/lib/wherry/pods/*/volumes/data';
 
-  it('is asked by a program that runs as the app does, in its cgroup [C130] [C131]', async () => {
+  it('is probed by a program with the user and cgroup of the app [C130] [C131]', async () => {
     const look = `pwd >/data/cwd; cd /data; [ -e bad ] && exit 3; [ -e proc ] && exit
       cat /proc/self/oom_score_adj >oom; cat /proc/$$/cgroup >cgroup
       for ns in mnt pid ipc uts net cgroup; do ${busybox} readlink /proc/self/ns/$ns; done >ns; cat /proc/self/status >proc`;
@@ -78,13 +78,13 @@ describe.each(oneBoard)('an app with a probe on %s', (boardName) => {
     expect(probePowers).toBe(powers);
     expect(probeNamespaces).toBe(namespaces);
     expect([oom, cwd]).toEqual(['250', '/usr']);
-    // Seen from the app's own cgroup namespace, that of the app is the root.
+    // In the app's own cgroup namespace, the app's cgroup is the root.
     expect(await scene.board.check(`grep '^0:' ${data}/cgroup`)).toBe('0::/\n');
     const report = await scene.report((one) => appOf(one)?.probe?.state === 'passing');
     expect(appOf(report)?.probe).toEqual({ state: 'passing', detail: 'exit status 0' });
   });
 
-  it('is reported when it begins to fail and when it passes again, and runs on [C130]', async () => {
+  it('is reported when a probe fails and passes again, and keeps running [C130]', async () => {
     const main = await show('MainPID');
     await scene.board.check(`cd ${data} && touch bad`);
     const failing = await scene.report((one) => appOf(one)?.probe?.state === 'failing');
@@ -99,7 +99,7 @@ describe.each(oneBoard)('an app with a probe on %s', (boardName) => {
     expect(lines.trim()).toBe('0');
   });
 
-  it('rolls back with a code of its own when a probe never passes, and nothing of the probe stays [C132]', async () => {
+  it('is rolled back when a probe never passes, and no trace of the probe stays [C132]', async () => {
     const hang = program(`trap '' TERM; echo $$ >/data/hangs; while :; do sleep 1; done`);
     const event = await scene.deploy(
       scene.desired([pod(sleep, { ...often, 'wherry/probe-exec': hang, 'wherry/probe-timeout': '1' })]),
@@ -117,7 +117,7 @@ describe.each(oneBoard)('an app with a probe on %s', (boardName) => {
     ).toBe('0\n');
   });
 
-  it('leaves no program of a probe that timed out in the app', async () => {
+  it('keeps no program of a probe that timed out', async () => {
     const hang = program(`trap '' TERM; [ -e /data/ok ] && exit; touch /data/ok; while :; do sleep 1; done`);
     // The second probe must answer in time; on an emulated board it takes seconds.
     const timeout = boardName === 'native' ? '1' : '20';
@@ -133,7 +133,7 @@ describe.each(oneBoard)('an app with a probe on %s', (boardName) => {
     );
   });
 
-  it('is asked by HTTP and TCP at its port [C130]', async () => {
+  it('is probed by HTTP and TCP at its port [C130]', async () => {
     const server = [busybox, 'httpd', '-f', '-p', '8099', '-h', '/usr'];
     for (const [annotation, value, detail] of [
       ['wherry/probe-http', '8099/bin/busybox', 'HTTP 200'],

@@ -17,12 +17,12 @@ import { file, manifest, type RawEntry, rootfs, tar } from '../support/raw-tar.t
 import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
-/** Makes the message that a row of the table of commands is about. */
+/** Creates the message of a row in the table of commands. */
 type MakeMessage = (scene: Scene, good: DesiredState) => Promise<Uint8Array>;
-/** Makes and offers the image that a row of the table of images is about. */
+/** Creates and offers the image of a row in the table of images. */
 type MakeImage = (scene: Scene) => Promise<BuiltImage>;
 
-/** Empty sets: obeying any of these commands would stop the pod that runs. */
+/** Empty sets: a device that obeyed one of these commands would stop the running pod. */
 const badCommands: readonly [what: string, code: RefusalCode, make: MakeMessage][] = [
   ['[C12] 1 MB of noise on the topic', 'envelope-too-large', () => Promise.resolve(randomBytes(1 << 20))],
   [
@@ -194,8 +194,8 @@ const badImages: readonly [what: string, code: RefusalCode, make: MakeImage][] =
 ];
 
 /**
- * Offers an archive of just these entries, properly signed and described: only what is in it can be
- * at fault.
+ * Offers an archive of exactly these entries. Signature and description are correct, so only the
+ * content can cause a refusal.
  */
 async function craft(
   scene: Scene,
@@ -207,8 +207,8 @@ async function craft(
 }
 
 /**
- * 10 GB of zeros after the end of a good archive, in 10 MB: one gzip member over and over. It says
- * that it unpacks to no more than would be accepted.
+ * 10 GB of zeros after the end of a good archive, in 10 MB: one gzip member over and over. Its
+ * announced unpacked size is within the limit.
  */
 async function bomb(scene: Scene): Promise<BuiltImage> {
   const memberBytes = 16 << 20;
@@ -235,7 +235,7 @@ async function offer(
 describe.each(oneBoard)('bad input on %s:', (boardName) => {
   let scene: Scene;
   let good: DesiredState;
-  /** What the device looked like when nothing bad had come yet. */
+  /** The state of the device before the first bad input. */
   let before: string;
 
   beforeAll(async () => {
@@ -269,7 +269,9 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     `);
   }
 
-  /** The same, once two looks agree: after a deployment wherryd reports, and systemd cleans up. */
+  /**
+   * The same, once two readings agree: after a deployment wherryd reports, and systemd cleans up.
+   */
   async function settled(): Promise<string> {
     for (let last = await look(); ;) {
       await sleep(500);
@@ -279,7 +281,7 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     }
   }
 
-  /** What wherryd wrote since the last call. */
+  /** The lines that wherryd logged since the last call. */
   async function newInJournal(): Promise<Record<string, string>[]> {
     const out = await scene.board.check(
       'journalctl --sync; journalctl -q --cursor-file=/run/refusals.cursor -u wherryd -o json',
@@ -289,8 +291,8 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
   }
 
   /**
-   * The one terminal answer, the one line in the journal, and a device that is as it was but for
-   * one file.
+   * Expects one terminal answer, one line in the journal, and an unchanged device except for one
+   * file.
    */
   async function expectRefusal(
     code: RefusalCode,
@@ -366,14 +368,14 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     },
   );
 
-  it('[C41] and afterwards the pod and its version are the same', async () => {
+  it('[C41] none of this changes the pod or its version', async () => {
     const report = await scene.report((latest) => latest.pods.length === 1);
     expect(report).toMatchObject({ currentVersion: good.version });
     expect(report.pods[0]).toMatchObject({ name: 'good', healthy: true });
     expect(report.pods[0]?.apps[0]).toMatchObject({ restarts: 0 });
   });
 
-  it('[C53] an idle device writes nothing to its disk, however often it looks and reports', async () => {
+  it('[C53] an idle device writes nothing to its disk while it checks and reports', async () => {
     await scene.configure('[report]\nschedule = "* * * * * *"');
     const connectAgain = async (): Promise<void> => {
       const before = scene.reports.length;

@@ -21,7 +21,7 @@ const of1000 = (entry: RawEntry, mode: number): RawEntry => ({
 });
 const capability = Buffer.from('0100000200040000000000000000000000000000', 'hex');
 
-/** What the unit can do besides its work: the same program, under the unit's own limits. */
+/** Tests what the unit could do besides its job: another program under the limits of the unit. */
 const probe = `
 const fs = require('node:fs'), net = require('node:net');
 const can = (word, act) => { try { act(); console.log(word, 'yes'); } catch { console.log(word, 'no'); } };
@@ -109,7 +109,7 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
         ),
       },
     );
-    // Names neither `data` nor `srv`: what lower images say of them counts.
+    // Contains neither `data` nor `srv`, so the entries of lower images apply.
     sibling = await image(
       'sibling',
       [rootfs, file('rootfs/data/drop', "the sibling's\n"), file('rootfs/srv/site/page', 'a page\n')],
@@ -139,7 +139,7 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
 
   let below: BuiltImage;
 
-  it('has the tree that rendering makes, for a list of a dependency with a sibling, entry by entry [C39]', async () => {
+  it('has the rendered tree, for the path list of a dependency with a sibling [C39]', async () => {
     below = await image('below', [rootfs], [base, listed, sibling], running);
     const images = [below, base, listed, sibling];
     expect(await scene.deploy(desiredOf(...images))).toMatchObject({ outcome: 'committed' });
@@ -150,10 +150,10 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
     expect(named('data/capable')).toContain(`security.capability=${capability.toString('hex')}`);
     expect(named('data')).toMatch(/ 2700 1000:1000 /);
     expect(named('unlisted')).toBeUndefined();
-    expect(named('data/drop')).toBeDefined(); // the sibling's own
+    expect(named('data/drop')).toBeDefined(); // of the sibling itself
   });
 
-  it('runs in one object; those of its images stay for the next deployment, their mounts go', async () => {
+  it('runs in one object, and keeps the objects of its images without mounts', async () => {
     expect((await objects()).filter((name) => name.startsWith('rendered-'))).toHaveLength(1);
     expect(await objects()).toHaveLength(5);
     expect(await mounts()).toBe(1);
@@ -203,7 +203,7 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
 
     expect(await scene.deploy(scene.desired([]))).toMatchObject({ outcome: 'committed' });
     expect(await mounts()).toBe(0);
-    // Where it is sealed it cannot be shortened, only replaced.
+    // A sealed object cannot be shortened, only replaced.
     await scene.board.check(`cd /var/lib/wherry/images
       for object in rendered-*.erofs; do
         head -c 8192 "$object" >/run/short
@@ -214,7 +214,7 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
     expect(await renderings()).toBe(before + 1);
   });
 
-  it('has the tree that rendering makes, for a list of its own [C39]', async () => {
+  it('has the rendered tree, for its own path list [C39]', async () => {
     const { list } = await inspectArchive(createReadStream(base.path), defaultArchiveLimits);
     const paths = list.map(({ path }) => path.slice('rootfs'.length));
     const kept = paths.filter((path) => !/^(\/srv\/left-out$|\/usr\/bin\/dd$)/.test(path));
@@ -239,7 +239,7 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
 
   it('keeps its object as long as a deployment needs it', async () => {
     await scene.board.check('wherry gc');
-    // Of the current and of the previous deployment.
+    // The objects of the current and of the previous deployment.
     expect((await objects()).filter((name) => name.startsWith('rendered-'))).toHaveLength(2);
     for (let count = 0; count < 2; count++) {
       expect(await scene.deploy(scene.desired([]))).toMatchObject({ outcome: 'committed' });

@@ -127,7 +127,8 @@ describe.each(everyKind)('%s', (name) => {
     'power-loss',
     'disk',
   )('loses in a power cut what was not flushed, and keeps what was', async () => {
-    // Around the page cache: both blocks reach the disk, but only the first is followed by a flush.
+    // Direct writes bypass the page cache: both blocks reach the disk, but only the first is
+    // flushed.
     const write = (letter: string, block: number, flags: string): string =>
       `head -c 4096 /dev/zero | tr '\\0' ${letter} | dd of=/root/blocks bs=4096 seek=${block} conv=notrunc${flags} oflag=direct 2>&1`;
     await board.check('head -c 8192 /dev/zero >/root/blocks && sync');

@@ -21,7 +21,7 @@ import { type Mosquitto, mosquittoBroker } from '../support/real-brokers.ts';
 import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, device, fleet, Scene } from './scene.ts';
 
-/** A board whose root of trust is made of keys of GnuPG and travels over Mosquitto. */
+/** A board whose root of trust holds GnuPG keys and is sent over Mosquitto. */
 describe.each(oneBoard)('on %s', (boardName) => {
   let scene: Scene;
   let broker: Mosquitto;
@@ -132,7 +132,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     gpg.close();
   });
 
-  it('[C86] goes by its directories of keys until an administrator installs a root of GnuPG keys, two of three', async () => {
+  it('[C86] uses its directories of keys until an administrator installs a root', async () => {
     const old = pod();
     await operator.publish({ topic: topics.desired, payload: await scene.sign(old) }, { retain: true });
     expect(await answer(old.version)).toMatchObject({ outcome: 'committed' });
@@ -141,14 +141,14 @@ describe.each(oneBoard)('on %s', (boardName) => {
     expect(alone.stderr).toMatch(/threshold-not-met/);
     await scene.board.copyIn(signed(encodeRoot(first), 'alice', 'carol'), '/tmp/1.cbor');
     await scene.board.check('wherry trust root install /tmp/1.cbor --yes');
-    // Counts from the next command on: one by the key of the directory is refused already.
+    // The root applies from the next command on: a command by the key of the directory is refused.
     const before = events.length;
     await operator.publish({ topic: topics.desired, payload: await scene.sign(pod()) }, { retain: true });
     expect(await refusal(before)).toBe('key-unknown');
     await onRoot(1);
   });
 
-  it('[C83] refuses a command with one signature, and commits the one with two', async () => {
+  it('[C83] refuses a command with one signature, and commits one with two', async () => {
     const desired = pod();
     let before = events.length;
     await send(desired, 'early');
@@ -170,7 +170,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await onRoot(2);
     await publishRoot(3, first, 'alice', 'bob');
     expect(await refusal(before)).toBe('root-older');
-    // A broker that has lost everything changes nothing.
+    // A broker that has lost everything has no effect.
     await broker.kill();
     await broker.start();
     report = undefined;

@@ -26,17 +26,17 @@ import { generateKey, type GeneratedKey, signDetached } from '../../src/wire/tru
 export const fleet = 'scene' as AcName;
 export const device = 'board' as AcName;
 
-/** How the boards of the matrix name themselves in image labels. */
+/** The `arch` labels of the boards of the matrix. */
 const appcArch = { amd64: 'amd64', arm64: 'aarch64', armhf: 'armv7l' } as const;
 /**
- * The board whose programs are in an image for another architecture: Debian has none for ARMv6, and
- * ARMv7's run on these boards.
+ * The board whose programs an image for another architecture contains. Debian has none for ARMv6,
+ * and those of ARMv7 run on these boards.
  */
 const boardOf = { armv7l: 'virt-armv7', armv6l: 'virt-armv7' } as const;
 
 /**
- * How long a deployment or a report may take: it only ends what hangs. An emulated board is some 20
- * times slower than a native one.
+ * How long a deployment or a report may take. It only ends a test that hangs. An emulated board is
+ * some 20 times slower than a native one.
  */
 const patienceMs = 240_000;
 
@@ -45,8 +45,8 @@ export interface BuiltImage extends DesiredImage {
 }
 
 /**
- * A board that runs wherry, and everything around it: a broker, an image server, keys, an operator
- * that publishes and listens.
+ * A board that runs wherry, with a broker, an image server, keys, and an operator that publishes
+ * and listens.
  */
 export class Scene {
   readonly board: Board;
@@ -55,9 +55,9 @@ export class Scene {
   readonly imageKey: GeneratedKey;
   readonly events: DeploymentEvent[] = [];
   readonly reports: DeviceReport[] = [];
-  /** The payload of every message that the broker took. */
+  /** The payload of every message that the broker accepted. */
   readonly traffic: Uint8Array[] = [];
-  /** What the image server was asked for. */
+  /** The requests that the image server received. */
   readonly requests: Access[];
   presence: Presence | undefined;
   private readonly boardName: string;
@@ -89,7 +89,7 @@ export class Scene {
   }
 
   /**
-   * Boots a board with the packages of this tree, configures it for a broker of its own, and starts
+   * Boots a board with the packages of this tree, configures it for its own broker, and starts
    * wherryd.
    */
   static async start(
@@ -149,9 +149,11 @@ export class Scene {
       version?: string;
       app?: Record<string, unknown>;
       files?: readonly { path: string; content: string }[];
-      /** The label `arch`, and whose programs it has; otherwise the board's own. */
+      /**
+       * The label `arch` of the image and the architecture of its programs; by default the board's.
+       */
       arch?: keyof typeof boardOf;
-      /** A program that compresses standard input, with its options; otherwise gzip. */
+      /** A program that compresses standard input, with its options; by default gzip. */
       compressor?: readonly [program: string, ...options: string[]];
     } = {},
   ): Promise<BuiltImage> {
@@ -224,7 +226,7 @@ export class Scene {
     return `${this.images.url.replace('127.0.0.1', '10.0.2.2')}/${path.split('/').at(-1) ?? ''}`;
   }
 
-  /** A desired state with one pod per image; the version counts up by itself. */
+  /** A desired state with one pod per image. Each call uses the next version. */
   desired(
     pods: readonly {
       name: string;
@@ -263,7 +265,7 @@ export class Scene {
     };
   }
 
-  /** The envelope of a desired state, signed with these keys or, without any, the deploy key. */
+  /** The envelope of a desired state, signed with these keys or, by default, the deploy key. */
   async sign(desired: DesiredState, ...keys: readonly GeneratedKey[]): Promise<Uint8Array> {
     const payload = encodeDesiredState(desired);
     const signers = keys.length === 0 ? [this.deployKey] : keys;
@@ -280,7 +282,7 @@ export class Scene {
     return this.topics.desired;
   }
 
-  /** Publishes raw bytes as the retained command, of the device or on another topic. */
+  /** Publishes raw bytes as the retained command, on the topic of the device or another one. */
   async send(message: Uint8Array, topic = this.topics.desired): Promise<void> {
     await this.broker.publish(topic, message);
   }
@@ -299,7 +301,7 @@ export class Scene {
     );
   }
 
-  /** Waits for a refusal with this code, be it of the message or of the deployment. */
+  /** Waits for a refusal of a message or a deployment with this code. */
   async refusal(code: string, timeoutMs = patienceMs): Promise<DeploymentEvent> {
     return await this.waitFor(
       `a refusal with ${code}`,
@@ -308,7 +310,7 @@ export class Scene {
     );
   }
 
-  /** Waits for the first event after those that `events` held when there were `count` of them. */
+  /** Waits for the first event after the first `count` in `events`. */
   async eventAfter(count: number, timeoutMs = patienceMs): Promise<DeploymentEvent> {
     return await this.waitFor(`event ${count + 1}`, () => this.events[count], timeoutMs);
   }
@@ -325,7 +327,7 @@ export class Scene {
     );
   }
 
-  /** Ends the broker; `startBroker` brings it back on the same port without anything retained. */
+  /** Stops the broker. `startBroker` starts it on the same port, without retained messages. */
   async stopBroker(): Promise<void> {
     await this.broker.close();
   }
@@ -345,7 +347,7 @@ export class Scene {
     this.broker.cut();
   }
 
-  /** Where the broker listens, from this side. */
+  /** The address of the broker, as seen from the test. */
   get brokerUrl(): string {
     return `mqtt://127.0.0.1:${this.broker.port}`;
   }
@@ -393,7 +395,7 @@ export class Scene {
   }
 }
 
-/** An MQTT broker that can be ended and started again on its port. */
+/** An MQTT broker that can be stopped and started again on its port. */
 class RigBroker {
   readonly port: number;
   onMessage: (topic: string, payload: Uint8Array) => void = () => undefined;
@@ -411,7 +413,7 @@ class RigBroker {
     aedes.on('publish', (packet) => this.onMessage(packet.topic, Buffer.from(packet.payload)));
   }
 
-  /** @param at the port of a broker that was ended; any other program leaves it alone meanwhile */
+  /** @param at the port of a stopped broker, which no other program uses meanwhile */
   static async start(at?: number): Promise<RigBroker> {
     const port = at ?? (await freePort());
     const aedes = await Aedes.createBroker();

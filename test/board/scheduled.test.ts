@@ -14,9 +14,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
   });
   afterAll(() => scene.stop());
 
-  /**
-   * Each run leaves a line, fails while there is a file `fail`, and lasts while there is `hang`.
-   */
+  /** Each run appends a line, fails while the file `fail` exists, and lasts while `hang` exists. */
   const main =
     'test -e /run-of-setup && exit 9; echo main >>/data/runs; while test -e /data/hang; do sleep 0.1; done; test ! -e /data/fail || exit 7';
   const app = (name: string, script: string, annotations: Readonly<Record<string, string>> = {}) => ({
@@ -48,7 +46,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
       { policy: { probationSeconds, reconnectWindowSeconds: 1, limits: 'best-effort' } },
     );
   const runs = async () => (await scene.board.check('cat /srv/tick/runs')).split('\n').filter(Boolean);
-  /** Until `count` more runs have ended. */
+  /** Waits until `count` more runs have ended. */
   const moreRuns = async (count: number) => {
     const before = (await runs()).length;
     await expect.poll(async () => (await runs()).length).toBeGreaterThanOrEqual(before + 2 * count);
@@ -65,7 +63,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
       .filter(([unit = '', , state]) => unit !== '' && state !== 'inactive')
       .map(([unit = '']) => unit.replace(/tick.[0-9a-f]{8}/, 'tick'))
       .sort();
-  /** What stays after a run that ended well. */
+  /** The units that remain after a successful run. */
   const rest = ['wherry-pod-tick.slice', 'wherry-timer-tick.timer'];
   const stamps = 'ls /var/lib/systemd/timers | grep -c wherry || true';
 
@@ -87,7 +85,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     await scene.board.check('systemctl enable --now wherryd');
   });
 
-  it('with an expression that systemd does not know is refused [C219]', async () => {
+  it('is refused if systemd does not know its expression [C219]', async () => {
     const answer = await scene.deploy(set('25:00'));
     expect(answer).toMatchObject({
       ...{ outcome: 'refused', code: 'pod-manifest-invalid' },
@@ -95,7 +93,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     });
   });
 
-  it('whose run fails in the probation is rolled back, and runs as before [C220]', async () => {
+  it('is rolled back when a run fails in the probation, and runs as before [C220]', async () => {
     expect(await scene.deploy(set('*:*:0/1', { script: 'exit 7', probationSeconds: 60 }))).toMatchObject({
       ...{ outcome: 'rolled-back', code: 'probation-failed' },
       message: expect.stringMatching(/^app main of pod \S+ ended with exit-code/) as string,
@@ -103,7 +101,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     await moreRuns(1);
   });
 
-  it('leaves neither timer nor run of the version before, and waits [C220] [C284]', async () => {
+  it('keeps neither timer nor run of the previous version, and waits [C220] [C284]', async () => {
     await scene.board.check('touch /srv/tick/hang');
     await scene.board.waitFor("systemctl is-active 'wherry-run-tick.*.target'");
     expect(await scene.deploy(set('*-01-01 00:00:00 UTC; *-02-30'))).toMatchObject({ outcome: 'committed' });
@@ -121,8 +119,8 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     await scene.board.check('rm /srv/tick/hang');
   });
 
-  it('runs by command, keeps how that ended, and leaves nothing but its timer [C218] [C221] [C222]', async () => {
-    // An app that ends at once with a failure may be one that did not start.
+  it('runs by command, keeps the result, and leaves only its timer [C218] [C221] [C222]', async () => {
+    // wherry may take an app that fails at once for one that did not start.
     await scene.board.check('touch /srv/tick/fail; wherry pod start tick || true');
     await expect.poll(present).toEqual(['wherry-pod-tick-main.service', ...rest]);
     expect(await scene.board.check('ls /run/netns 2>/dev/null | grep -c tick || true')).toBe('0\n');
@@ -136,17 +134,17 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     await scene.report(
       ({ pods: [pod] }) => pod?.healthy === false && pod.apps[1]?.lastResult === 'exit-code',
     );
-    // Nothing is rolled back for it.
+    // The failed run causes no rollback.
     expect(scene.events.at(-1)).toMatchObject({ outcome: 'committed' });
   });
 
-  it('starts nothing beside a run that goes on, and all of it at the next [C218]', async () => {
+  it('starts nothing during a run, and every app at the next one [C218]', async () => {
     const first = await runs();
     const begun = (...lines: readonly string[]) =>
       expect.poll(runs, { timeout: 30_000, interval: 200 }).toEqual([...first, ...lines]);
     await scene.board.check('rm /srv/tick/fail; touch /srv/tick/hang; wherry pod start tick');
     await begun('setup', 'main');
-    // What the timer does, and then a wait for the app that has ended.
+    // The first start is that of the timer; the second waits for an app that has ended.
     await scene.board.check(
       'cd /etc/systemd/system; systemctl start wherry-run-tick.*.target; systemctl start wherry-pod-tick.*-setup.service',
     );
@@ -157,7 +155,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     await expect.poll(present, { timeout: 30_000, interval: 200 }).toEqual(rest);
   });
 
-  it('is ended by command, and its timer goes on [C222]', async () => {
+  it('is stopped by command, and its timer stays active [C222]', async () => {
     await scene.board.check('touch /srv/tick/hang; wherry pod start tick');
     await expect
       .poll(present)
@@ -179,12 +177,12 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
   });
 
   itOn(boardName, 'clock')(
-    'makes one run for all that a clock which was behind passed over [C214] [C218]',
+    'makes up with one run for all that a clock jump skipped [C214] [C218]',
     async () => {
       expect(await scene.deploy(set('Sun *-*-* 03:00:00 UTC'))).toMatchObject({ outcome: 'committed' });
       await scene.report(({ pods: [pod] }) => pod?.healthy === true);
       const before = (await runs()).length;
-      // Seconds: of the clock, of the next start, and of the stamp that the last boot left.
+      // In seconds: the clock, the next start, and the stamp that the last boot left.
       const seconds = async () => {
         const output = await scene.board.check(`timer=$(cd /etc/systemd/system; ls wherry-timer-tick.*.timer)
         date +%s; date -d "$(systemctl show -P NextElapseUSecRealtime "$timer")" +%s
@@ -192,7 +190,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
         const [now = 0, next = 0, stamp = 0] = output.trim().split('\n').map(Number);
         return { now, next, stamp };
       };
-      /** Until so many runs were made, none is under way, and the next one lies ahead. */
+      /** Waits until `count` runs have ended, none is active, and the next one is in the future. */
       const settled = async (count: number) => {
         await expect.poll(async () => (await runs()).length).toBe(before + 2 * count);
         await expect.poll(present).toEqual(rest);
@@ -206,7 +204,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
       await scene.board.bootAgain({ hardwareClock: new Date(0) });
       await scene.board.waitFor("systemctl is-active 'wherry-timer-tick.*.timer'");
       const behind = await seconds();
-      // systemd goes on from its own build at least.
+      // systemd sets the clock to its own build time at least.
       expect(behind.now).toBeLessThan(behind.stamp);
       expect(behind.next).toBeGreaterThan(behind.now);
       expect(await runs()).toHaveLength(before);

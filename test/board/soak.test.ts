@@ -6,40 +6,40 @@ import { type Killed, Kills, type Target, targets } from './soak/kills.ts';
 import { JournalCheck, type Remains, remainsOf } from './soak/leftovers.ts';
 import { SeededRandom } from './soak/random.ts';
 
-/** As many as fit between other tests. `npm run soak` does 500 and 1,000. */
+/** Few enough to fit between other tests. `npm run soak` runs 500 and 1,000. */
 const deployments = Number(process.env['WHERRY_SOAK_DEPLOYMENTS'] ?? 10);
 const kills = Number(process.env['WHERRY_SOAK_KILLS'] ?? 8);
 const seed = Number(process.env['WHERRY_SOAK_SEED'] ?? Date.now() % 2 ** 32);
 
 /**
- * How long a target lives at most before it is killed: so long that the kill meets every moment of
- * its work.
+ * The longest life of a target before the kill. It is long enough for kills at every moment of its
+ * work.
  */
 const maxDelayMs: Readonly<Record<Target, number>> = { wherryd: 2_500, pull: 500, start: 60 };
 
 type SetName = 'a' | 'b';
 /**
- * What belongs to a set at any time. Objects, downloads and pods of other sets go with the next
- * collection.
+ * The parts of a set that never outlive it. The next collection deletes objects, downloads and pods
+ * of other sets.
  */
 const ofSet = ['loaded', 'mounts', 'controlGroups', 'run', 'failed'] as const;
 
 /**
- * Two versions take turns while processes are killed. Slow boards show nothing that the native one
- * does not.
+ * Two versions alternate while the test kills processes. Slow boards show no more than the native
+ * one.
  */
 describe.each(oneBoard)('a soak on %s', (boardName) => {
   let scene: Scene;
   let fixed: BuiltImage;
   const images = {} as Record<SetName, BuiltImage>;
-  /** What there is when a set runs undisturbed. */
+  /** What exists when a set runs undisturbed. */
   const whole = {} as Record<SetName, Remains>;
   const random = new SeededRandom(seed);
   const sets = new Map<number, SetName>();
 
   beforeAll(async () => {
     scene = await Scene.start(boardName);
-    // With the usual 2 s, most of the kills would meet a wherryd that waits for its restart.
+    // With the usual 2 s, most kills would hit a wherryd that waits for its restart.
     await scene.board.check(
       `mkdir -p /etc/systemd/system/wherryd.service.d
        printf '[Service]\\nRestartSec=100ms\\n' >/etc/systemd/system/wherryd.service.d/soak.conf
@@ -95,7 +95,7 @@ describe.each(oneBoard)('a soak on %s', (boardName) => {
   const belongings = (set: SetName): Partial<Remains> =>
     Object.fromEntries(ofSet.map((key) => [key, whole[set][key]]));
 
-  it('knows what each set has when nothing is killed', async () => {
+  it('records what each set has without kills', async () => {
     for (const set of ['a', 'b', 'a'] as const) {
       expect(await scene.deploy(desired(set))).toMatchObject({ outcome: 'committed' });
       whole[set] = await remainsOf(scene.board);
@@ -155,7 +155,7 @@ describe.each(oneBoard)('a soak on %s', (boardName) => {
           const one = await outcome;
           if (one !== undefined) killed.push(one);
         }
-        // A kill that came last may have met the wherryd that made the last report.
+        // The last kill may have hit the wherryd that made the last report.
         const report = await scene.report(({ deployment }) => isEnd(deployment?.version, deployment?.phase));
         const phase = report.deployment?.phase ?? '';
         outcomes.set(phase, (outcomes.get(phase) ?? 0) + 1);
@@ -171,7 +171,7 @@ describe.each(oneBoard)('a soak on %s', (boardName) => {
       }
       await inspect('at the end');
 
-      // Undisturbed again: the set before the last is all that is kept.
+      // Undisturbed again: only the previous set is kept.
       for (const set of [other(current), current]) {
         const last = desired(set);
         expect(await scene.deploy(last)).toMatchObject({ outcome: 'committed' });
@@ -187,12 +187,12 @@ describe.each(oneBoard)('a soak on %s', (boardName) => {
       process.stdout.write(
         `soak: ${done} deployments (${told}), kills: ${hits.map(([target, times]) => `${times} ${target}`).join(', ')}\n`,
       );
-      // Of so many, each target is hit.
+      // Among so many kills, each target is hit.
       if (kills >= 100) expect(hits.filter(([, times]) => times === 0)).toEqual([]);
     },
     Math.max(600_000, (deployments + kills) * 30_000),
   );
 });
 
-/** An app that ends when it is asked to. */
+/** An app that ends on SIGTERM. */
 const polite = `trap 'exit 0' TERM; while :; do sleep 1000 & wait; done`;

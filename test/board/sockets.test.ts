@@ -15,7 +15,7 @@ describe.each(oneBoard)('a socket-activated port on %s', (name) => {
   const pod = (podName: string, image: BuiltImage, network: string, ports: readonly object[] = []) => ({
     name: podName,
     image,
-    // A shell that is process 1 ignores a polite stop, which then takes ten seconds.
+    // A shell as process 1 ignores SIGTERM, so a stop would take ten seconds.
     app: { annotations: [{ name: 'wherry/stop-signal', value: 'SIGKILL' }] },
     manifest: { annotations: [{ name: 'wherry/network', value: network }], ports },
   });
@@ -66,7 +66,7 @@ describe.each(oneBoard)('a socket-activated port on %s', (name) => {
     expect(await get('http://127.0.0.1:8088/')).toBe('over a socket of systemd');
     const app = (await scene.board.check('cd /etc/systemd/system; ls -d wherry-pod-web.*.service')).trim();
     await scene.board.check(`systemctl kill --signal=KILL ${app}`);
-    // It waits for the restart; without the socket it would be refused.
+    // The request waits for the restart. Without the socket it would be refused.
     expect(await get('http://127.0.0.1:8088/')).toBe('over a socket of systemd');
     const root = `/proc/${report.pods.find(({ name: one }) => one === 'words')?.apps[0]?.pid ?? 0}/root`;
     expect(await scene.board.check(`cat ${root}/run/words`)).toBe('1/1 3 talk:talk:beat\n');
@@ -74,12 +74,12 @@ describe.each(oneBoard)('a socket-activated port on %s', (name) => {
     expect(await scene.board.check(opened)).toBe('3\n');
     await committed(scene.desired([pod('words', shell, 'none')]));
     expect((await scene.board.run(opened)).stdout).toBe('0\n');
-    // Those of the two pods before have gone.
+    // The sockets of the two previous pods are gone.
     const left = `systemctl list-units --plain --no-legend 'wherry-socket-*' | wc -l`;
     expect(await scene.board.check(left)).toBe('1\n');
   });
 
-  it('[C206] is refused in a pod of several apps, and what runs runs on', async () => {
+  it('[C206] is refused in a pod of several apps, and the running pod stays', async () => {
     const image = await scene.image('busybox', ['/bin/sh', '-c', 'exec sleep 1000000'], {
       name: 'example.com/two',
     });

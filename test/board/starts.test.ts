@@ -8,10 +8,10 @@ import { oneBoard } from './board-choice.ts';
 const imageId = parseImageId(`sha512-${'cd'.repeat(64)}`);
 const machines: Readonly<Record<string, string>> = { arm64: 'arm64', armhf: 'arm', amd64: 'x64' };
 
-/** An app that takes a moment to say goodbye, as a database does. */
+/** An app that needs a moment to shut down, like a database. */
 const polite = `trap 'sleep 0.1; echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done`;
 
-/** What systemd makes of the process of an app, with no wherryd anywhere. */
+/** How systemd treats the process of an app, without wherryd. */
 describe.each(oneBoard)('starts of apps on %s', (name) => {
   let board: Board;
   /** Emulated boards take seconds for each start. */
@@ -32,7 +32,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     readonly isolators?: readonly object[];
     readonly eventHandlers?: readonly object[];
     readonly settings?: Readonly<Record<string, string>>;
-    /** What to run in place of a shell with the script. */
+    /** The command to run instead of a shell with the script. */
     readonly exec?: readonly string[];
   }
   const app = (script: string, options: AppOptions = {}) => ({
@@ -153,7 +153,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
       app(script, { restart }),
     ]);
     const unit = unitsOf(pod);
-    // systemd forgets a unit that has ended well, unless an active unit refers to it.
+    // systemd unloads a unit that has ended well, unless an active unit refers to it.
     await board.check(
       `printf '[Unit]\\nAfter=%s\\n' ${unit} >/run/systemd/system/keeper-${pod.name}.target
        systemctl daemon-reload && systemctl start keeper-${pod.name}.target`,
@@ -172,14 +172,14 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     }
   });
 
-  it('start an app again that ended at once with a failure', async () => {
+  it('restart an app that failed at once', async () => {
     const pod = await install('again', [app('exit 7', { restart: 'on-failure' })]);
     await board.check(`systemctl start ${unitsOf(pod)} || true`);
     await board.waitFor(`systemctl show -P NRestarts ${unitsOf(pod)}`, ({ stdout }) => Number(stdout) >= 2);
     await board.check(`systemctl stop ${unitsOf(pod)}`);
   });
 
-  it('fail at once with the message of crun when it does not start the container', async () => {
+  it('fail at once with the message of crun if crun does not start the container', async () => {
     await board.copyIn(
       Buffer.from(
         `#!/bin/sh\ncase " $* " in *" start "*) echo "no such state" >&2; exit 1 ;; esac\nexec crun "$@"\n`,
@@ -198,11 +198,11 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     expect(told).toMatch(/^exit-code\n/);
     expect(told).toContain('no such state');
     expect(told).toContain(`crun did not start ${pod.uuid}-app0`);
-    // The created process ignores the stop signal; it did not take the stop timeout to end it.
+    // The created process ignores the stop signal. Ending it did not take the stop timeout.
     expect(told).not.toContain('timed out');
   });
 
-  it('end an app at once that is stopped before it has begun', async () => {
+  it('end an app at once when it is stopped before its program runs', async () => {
     await board.copyIn(
       Buffer.from(
         `#!/bin/sh\ncase " $* " in *" start "*) touch /run/releasing; sleep 1 ;; esac\nexec crun "$@"\n`,
@@ -223,7 +223,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
   /** How a stop of the only app of `pod` ended, and what systemd and the app wrote. */
   const stopped = async (pod: CompiledPod): Promise<{ result: string; lines: string }> => {
     const unit = unitsOf(pod);
-    // The exit status that wherryd would reset. Without it systemd forgets a unit that ended well.
+    // wherryd would reset the result later. systemd unloads a unit that has ended well.
     const result = await board.check(
       `systemctl stop ${unit}; systemctl show -P Result ${unit}; systemctl reset-failed ${unit} || true; journalctl --sync`,
     );
@@ -231,7 +231,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     return { result: result.trim(), lines };
   };
 
-  it('end an app at once that has no handler for its stop signal [C133]', async () => {
+  it('end an app at once if it has no handler for its stop signal [C133]', async () => {
     const pod = await install('deaf', [app('', { exec: ['/bin/sleep', '1000'] })]);
     await board.check(`systemctl start ${unitsOf(pod)}`);
     const { result, lines } = await stopped(pod);
@@ -285,11 +285,11 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     expect((await stopped(after)).lines).toContain('the post-stop handler failed: exit status 137\n');
   });
 
-  it('let an app say goodbye that blocks the signal and waits for it', async () => {
+  it('let an app shut down that blocks the signal and waits for it', async () => {
     const number = { amd64: 128, arm64: 137, armhf: 177 }[board.arch];
     const wait = `use POSIX; sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM)); $| = 1; print "up\n";
       my $set = pack("V2", 1 << 14, 0); syscall(${number}, $set, 0, 0, 8); print "bye\n"`;
-    // For -e it would open /dev/null, and devices of a host volume have no effect.
+    // With -e, Perl would open /dev/null, and devices of a host volume have no effect.
     await board.copyIn(Buffer.from(wait), '/run/wait.pl');
     const pod = await install('waiting', [
       {
@@ -306,7 +306,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     expect(lines).toContain('bye');
   });
 
-  it('leave it to the signal to end an app that is not the first of its PID namespace', async () => {
+  it('rely on the signal to end an app that is not the first of its PID namespace', async () => {
     const pod = await install('second', [app('', { exec: ['/bin/sleep', '1000'] }), app(polite)]);
     await board.check(`systemctl start ${unitsOf(pod)}`);
     const unit = `'${pod.services[0]?.unit ?? ''}'`;
@@ -315,7 +315,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
   });
 
   describe('in order', () => {
-    /** An app with a directory of the host that outlives its runs. */
+    /** An app with a host directory that outlives its runs. */
     const kept = (script: string, annotations: Readonly<Record<string, string>>) => ({
       ...app(script),
       annotations: Object.entries(annotations).map(([name, value]) => ({ name, value })),
@@ -359,7 +359,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     });
   });
 
-  it('run an app under a filter that lists only its own calls', async () => {
+  it('run an app under a filter that permits only its own calls', async () => {
     const set = ['write', 'getppid', 'wait4', 'clock_nanosleep', 'clock_nanosleep_time64', 'nanosleep'];
     const isolators = [{ name: 'os/linux/seccomp-retain-set', value: { set } }];
     const pod = await install('filter', [app('echo through; exec sleep 1000', { isolators })]);

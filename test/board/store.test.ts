@@ -17,7 +17,7 @@ interface Listed {
 
 const marker = 'the byte that will be changed';
 
-/** With a file system that seals files and without: both ways hold. */
+/** Both ways are tested: with a file system that seals files, and without. */
 describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boardName) => {
   const seals = lacksOf(boardName)['fs-verity'] === undefined;
   let scene: Scene;
@@ -41,8 +41,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
   const served = async (path: string) =>
     await scene.board.waitFor(`curl -sf http://127.0.0.1:8080/${path}`, ({ status }) => status === 0);
   /**
-   * Changes a byte of the object on the medium, below the file system, as a worn flash or a thief
-   * would.
+   * Changes a byte of the object on the medium, below the file system, like worn flash or a thief.
    */
   const flipByte = async (): Promise<void> => {
     await scene.board.check(
@@ -111,7 +110,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
       await served('marked');
       await scene.board.check(`cat ${object()} >/dev/null`);
       await flipByte();
-      // Memory still has the object as it was; what is asked about is the medium.
+      // The page cache still has the original object; `verify` must read the medium.
       const { status, stdout: lines, stderr } = await verify();
       expect(status).toBe(65);
       expect(lines).toMatch(
@@ -132,8 +131,8 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
     async () => {
       const before = await scene.report((report) => report.pods[0]?.healthy === true);
       const requests = scene.requests.length;
-      // A copy is whole and looks alike, but nobody verified it; without seals only another length
-      // shows.
+      // A sealed store notices even a complete copy, because nobody verified it. Without seals only
+      // another length is noticed.
       await scene.board.check(
         `set -e
        cd /var/lib/wherry/images
@@ -164,7 +163,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
           seq > 1,
       );
       expect(report.bootId).toBe(before.bootId);
-      // It is no deployment: there is no second answer.
+      // The repair is not a deployment, so there is no second answer.
       expect(scene.events.filter(({ version }) => version === running)).toHaveLength(1);
     },
   );
@@ -183,7 +182,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
     const dry = await scene.board.check('wherry gc --dry-run');
     expect(dry).toContain(object());
     expect(dry).not.toContain(next.id);
-    // Asked while it starts, wherryd collects as soon as it listens.
+    // A request during the start makes wherryd collect as soon as it listens.
     await scene.board.check('systemctl stop wherryd; systemctl start --no-block wherryd; wherry gc');
     await scene.board.waitFor('wherry gc --dry-run', ({ stdout }) => stdout === 'nothing to delete\n');
     expect((await scene.board.run(`test -e ${object()}`)).status).not.toBe(0);

@@ -1,7 +1,7 @@
 /**
- * Runs on a board under its own Node: does steps with the real systemd and prints their results,
- * one JSON line for each. Steps come as JSON on the command line,
- * `[["reload"], ["start", "a.service"], …]`.
+ * Runs on a board under its own Node. Runs steps against the real systemd and prints one JSON line
+ * for each result. The command line holds the steps as JSON, `[["reload"], ["start", "a.service"],
+ * …]`.
  */
 import { connectSystemd } from '../../src/device/systemd/manager.ts';
 

@@ -5,7 +5,7 @@ import { type BuiltImage, Scene } from './scene.ts';
 
 const timer = 'connection = "timer"\ninterval_seconds = 10\n';
 
-/** wherryd by a timer: nothing of it between two visits to the broker. */
+/** A timer starts wherryd. Between two visits to the broker nothing of it runs. */
 describe.each(oneBoard)('a device that visits its broker, on %s', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;
@@ -42,7 +42,7 @@ describe.each(oneBoard)('a device that visits its broker, on %s', (boardName) =>
     expect(report.deployment).toEqual({ version: event.version, phase: 'committed' });
     const before = await visits();
     await visited(before + 1);
-    // One look at a moment without wherryd: no process of it, and the app runs.
+    // One reading at a moment without wherryd: it has no process, and the app runs.
     const look = `systemctl is-active wherryd; pgrep -fc 'wherryd[.]js'; pgrep -fc 'busybox sleep[ ]1000000'`;
     await vi.waitFor(async () => expect((await scene.board.run(look)).stdout).toBe('inactive\n0\n1\n'), {
       timeout: 180_000,
@@ -74,7 +74,7 @@ describe.each(oneBoard)('a device that visits its broker, on %s', (boardName) =>
     });
   });
 
-  it('[C159] keeps its session when the configuration says so again', async () => {
+  it('[C159] keeps its session when the configuration disables visits again', async () => {
     await scene.configure('');
     await vi.waitFor(async () => expect(await show('wherryd.timer', 'ActiveState')).toBe('inactive'), {
       timeout: 180_000,

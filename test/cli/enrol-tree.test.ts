@@ -23,7 +23,7 @@ const isWhole = async (disk: CrashingDisk): Promise<boolean> => {
 };
 
 describe('an enrolment', () => {
-  it('[C179] is whole or has no configuration, whenever the power fails, and the next run goes on', async () => {
+  it('[C179] is whole or has no configuration after any power cut, and can be resumed', async () => {
     const disk = new CrashingDisk();
     const after: CrashingDisk[] = [];
     disk.onChange = () => after.push(...disk.crashes());
@@ -39,7 +39,7 @@ describe('an enrolment', () => {
     }
   });
 
-  it('[C179] leaves nothing when a step fails', async () => {
+  it('[C179] leaves nothing behind when a step fails', async () => {
     for (let failing = 1; ; failing++) {
       const disk = new CrashingDisk();
       let step = 0;
@@ -54,7 +54,7 @@ describe('an enrolment', () => {
     }
   });
 
-  it('[C179] is done once: again it changes nothing, and as something else it is refused', async () => {
+  it('[C179] is done once: a repetition changes nothing, and another identity is refused', async () => {
     const disk = new CrashingDisk();
     await placeEnrolment(disk, '/tree', files);
     expect(await placeEnrolment(disk, '/tree', files)).toBe('unchanged');
@@ -66,7 +66,7 @@ describe('an enrolment', () => {
     expect(await isWhole(disk)).toBe(true);
   });
 
-  it('[C179] replaces no file that somebody else put there', async () => {
+  it('[C179] replaces no file of somebody else', async () => {
     const disk = new CrashingDisk();
     disk.put('/tree/etc/wherry/device.key', Buffer.from('another key'));
     await expect(placeEnrolment(disk, '/tree', files)).rejects.toMatchObject({
@@ -75,7 +75,7 @@ describe('an enrolment', () => {
     expect(disk.paths()).toEqual(['/tree/etc/wherry/device.key']);
   });
 
-  it('keeps credentials to root', async () => {
+  it('keeps credentials readable by root only', async () => {
     const disk = new CrashingDisk();
     await placeEnrolment(disk, '/tree', files);
     expect(await disk.look('/tree/etc/wherry/device.key')).toMatchObject({ mode: 0o600 });
@@ -86,7 +86,7 @@ describe('an enrolment', () => {
 describe('a certificate that is renewed', () => {
   const path = '/etc/wherry/device.pem';
 
-  it('[C223] is the old one or the new one, whenever the power fails', async () => {
+  it('[C223] is the old one or the new one after any power cut', async () => {
     const disk = new CrashingDisk();
     disk.put(`/tree${path}`, Buffer.from('old'));
     const after: CrashingDisk[] = [];
@@ -109,13 +109,13 @@ describe('the directories of a tree', () => {
     await rm(tree, { recursive: true });
   });
 
-  it('[C179] are never reached over a link, which leads out of the tree', async () => {
+  it('[C179] are never reached through a link, which leads out of the tree', async () => {
     await mkdir(join(tree, 'etc'));
     await symlink('/etc/wherry', join(tree, 'etc/wherry'));
     await expect(makeDirectories(tree, files)).rejects.toMatchObject({ code: 'input-invalid' });
   });
 
-  it('[C179] are removed again when one cannot be made', async () => {
+  it('[C179] are removed again if one cannot be created', async () => {
     await mkdir(join(tree, 'etc'));
     await writeFile(join(tree, 'etc/systemd'), '');
     const units = new Map<EnrolmentPath, Uint8Array>([

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openGnuPg, type GnuPg } from '../support/gnupg.ts';
 import { wherry, type Run } from '../support/recording-terminal.ts';
 
-// openpgpjs/openpgpjs#1038 and #1702: what people take for a key.
+// openpgpjs/openpgpjs#1038 and #1702: files that people mistake for a key.
 let gpg: GnuPg;
 let directory: string;
 let key: string;

@@ -23,7 +23,7 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }));
 
 describe('an image of a directory with a fleet in it', () => {
-  it('has neither the fleet nor earlier builds, which are reported', async () => {
+  it('contains neither the fleet nor earlier builds, which are reported', async () => {
     expect(await build('--sign')).toMatchObject({ status: 0 });
     await rename(at('web.aci'), at('web-1.aci'));
     await rename(at('web.aci.asc'), at('web-1.aci.asc'));
@@ -45,7 +45,7 @@ describe('an image of a directory with a fleet in it', () => {
     expect(filesOf(at('web.aci'))).toEqual(['manifest', 'rootfs/', 'rootfs/bin/', 'rootfs/bin/true']);
   });
 
-  it('has no temporary files that a killed build left', async () => {
+  it('contains no temporary files of a killed build', async () => {
     await mkdir(at('bin/.wherry-0123456789abcdef'));
     await writeFile(at('bin/.wherry-0123456789abcdef/files'), '');
     await writeFile(at('.wherry-fedcba9876543210'), '');
@@ -55,7 +55,7 @@ describe('an image of a directory with a fleet in it', () => {
     expect(filesOf(at('web.aci'))).toEqual(['manifest', 'rootfs/', 'rootfs/bin/', 'rootfs/bin/true']);
   });
 
-  it('has no key that was copied, linked or moved elsewhere', async () => {
+  it('contains no key that was copied, linked or moved elsewhere', async () => {
     await copyFile(at('fleet/keys/deploy.key.asc'), at('bin/copy'));
     await link(at('fleet/keys/images.key.asc'), at('bin/linked'));
     await rename(at('fleet/keys'), at('secrets'));
@@ -102,7 +102,7 @@ describe('an image of a directory with a fleet in it', () => {
     ]);
   });
 
-  it('has no other fleet, and not the secrets that fleet.toml names', async () => {
+  it('contains no other fleet, and no secrets that fleet.toml names', async () => {
     await wherry(['--fleet', at('other'), 'fleet', 'init', 'canal']);
     await writeFile(at('password'), 'secret');
     await writeFile(at('bin/ca.pem'), 'public');
@@ -142,7 +142,7 @@ describe('an image of a directory with a fleet in it', () => {
     expect(filesOf(at('web.aci'))).toEqual(['manifest', 'rootfs/', 'rootfs/readme']);
   });
 
-  it('has a file that only shares its name or size with one of these', async () => {
+  it('contains a file that only shares its name or size with one of these', async () => {
     await writeFile(at('bin/images.key.asc'), 'x');
     await mkdir(at('keys'));
     await writeFile(at('bin/sample.aci'), 'x');
@@ -152,7 +152,7 @@ describe('an image of a directory with a fleet in it', () => {
     expect(filesOf(at('web.aci'))).toContain('rootfs/keys/');
   });
 
-  it('from a build file leaves out the same, and refuses a key that is named in it', async () => {
+  it('from a build file leaves out the same, and refuses a key that the file names', async () => {
     const file = (from: string): string =>
       `[manifest]\nname = "example.com/a"\n[[put]]\nfrom = ${JSON.stringify(from)}\nto = "/app"\n`;
     await writeFile(at('build.toml'), file('.'));
@@ -191,7 +191,7 @@ describe('private keys of others in an image [C266]', () => {
     expect(filesOf(at('web.aci'))).toContain(`rootfs/etc/${name}`);
   });
 
-  it('are counted, and public keys and texts about keys are none', async () => {
+  it('are counted, without public keys and texts about keys', async () => {
     await writeFile(at('a.key'), pem);
     await writeFile(at('b.pem'), pem, { mode: 0o600 });
     await writeFile(at('c.pem'), '-----BEGIN PUBLIC KEY-----\nMCow\n');

@@ -38,7 +38,7 @@ function allCommands(): string[][] {
   return walk(program, []);
 }
 
-describe('a directory in place of a file is refused and named', () => {
+describe('a directory instead of a file is refused and named', () => {
   const directory = join(import.meta.dirname, '../support');
   it.each([
     ...['inspect', 'validate', 'cat-manifest'].map((verb) => ['image', verb, directory]),
@@ -82,7 +82,7 @@ describe('the program wherry', () => {
     expect(out).toContain('Exit status:');
   });
 
-  it('ends with status 64 and one sentence for an argument that it does not know', async () => {
+  it('exits with status 64 and one sentence for an unknown argument', async () => {
     const { status, out, err } = await spawned(['status', '--colour']);
     expect({ status, out }).toEqual({ status: 64, out: '' });
     expect(err).toBe('wherry: unknown option \'--colour\'; see "wherry status --help" (usage)\n');
@@ -132,7 +132,7 @@ describe('the program wherry', () => {
   });
 });
 
-/** The commands that have none below them, by the heading that they have in the help. */
+/** The commands without subcommands, by their heading in the help. */
 function leavesByPackage(): { operators: string[]; others: string[] } {
   const program = buildProgram(recordingTerminal().terminal, () => {
     throw new Error('help needs no context');
@@ -170,7 +170,7 @@ describe('numbers for people', () => {
 });
 
 describe('tables', () => {
-  it('line up whether they are coloured or not', () => {
+  it('line up with and without colours', () => {
     const rows = [
       [{ text: 'a', colour: 'red' }, 'b'],
       ['long', 'c'],
@@ -182,7 +182,7 @@ describe('tables', () => {
 });
 
 describe('the status of a device in words', () => {
-  it('names refusals, networks, limits that are not enforced, and what the device lacks', () => {
+  it('names refusals, networks, unenforced limits, and missing capabilities', () => {
     const report = sampleReport({
       deployment: { version: 4, phase: 'rolled-back', code: 'probation-failed', message: 'web died twice' },
       refused: { code: 'unsigned', message: 'no signature', at: 0 },

@@ -30,7 +30,7 @@ beforeAll(() => {
   symlinkSync('circle', join(place, 'circle'));
   mkdirSync(join(place, 'large'));
   writeFileSync(join(place, 'large/data'), '');
-  // A hole: no disk is read, and the processor is busy for half a minute.
+  // A sparse file: no disk is read, and the processor is busy for half a minute.
   truncateSync(join(place, 'large/data'), 1900 * 2 ** 20);
 });
 afterEach(() => {
@@ -39,7 +39,7 @@ afterEach(() => {
 });
 afterAll(() => rmSync(place, { recursive: true, force: true }));
 
-/** The real program, in a process of its own. */
+/** Runs the real program in its own process. */
 function start(...args: string[]): { child: ChildProcess; err: () => string } {
   const child = spawn(
     process.execPath,
@@ -52,7 +52,7 @@ function start(...args: string[]): { child: ChildProcess; err: () => string } {
   return { child, err: () => said };
 }
 
-/** Resolves when something lies in `directory`. */
+/** Resolves once `directory` contains a file. */
 async function filled(directory: string): Promise<void> {
   const watcher = watch(directory);
   try {
@@ -67,7 +67,7 @@ async function statusOf(child: ChildProcess): Promise<unknown> {
   return status ?? signal;
 }
 
-/** A port where somebody listens and says nothing. */
+/** A port with a listener that sends nothing. */
 async function silentPort(host = '127.0.0.1'): Promise<number> {
   const server = createServer();
   servers.push(server);
@@ -75,7 +75,7 @@ async function silentPort(host = '127.0.0.1'): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** An image of some files that comes through a pipe, and never to its end. */
+/** An image of some files, sent through a pipe that never ends. */
 async function endlessImage(name: string): Promise<string> {
   const tree = join(place, `tree-${name}`);
   mkdirSync(tree);
@@ -85,7 +85,7 @@ async function endlessImage(name: string): Promise<string> {
   expect(await wherry(['image', 'build', tree, ...args])).toMatchObject({ status: 0 });
   writeFileSync(String(part), readFileSync(String(whole)).subarray(0, 6 << 20));
   execFileSync('mkfifo', [String(pipe)]);
-  // Its own input, which nobody closes, keeps it from ending.
+  // Its own input, which stays open, keeps it from ending.
   running.push(
     spawn('sh', ['-c', 'exec cat "$0" - > "$1"', String(part), String(pipe)], {
       stdio: ['pipe', 'ignore', 'inherit'],
@@ -169,7 +169,7 @@ describe('a start that fails ends the command', () => {
     expect(err()).toContain(`cannot listen on 127.0.0.1:${port}: another program listens there`);
   });
 
-  it('when the broker would have the port of the image server', async () => {
+  it('if the broker would have the port of the image server', async () => {
     const port = String(await freePort());
     const { child, err } = start('--fleet', 'dev-own', 'dev', '--broker-port', port, '--image-port', port);
     expect(await statusOf(child)).toBe(64);
@@ -177,7 +177,7 @@ describe('a start that fails ends the command', () => {
     expect(readdirSync(place)).not.toContain('dev-own');
   });
 
-  it('when an IPv6 address is not of this machine, and its fleet has it in brackets', async () => {
+  it('if an IPv6 address is not of this machine, and its fleet has it in brackets', async () => {
     const ports = ['--broker-port', '1883', '--image-port', '0'];
     const { child, err } = start('--fleet', 'dev-six', 'dev', '--host', '2001:db8::7', ...ports);
     expect(await statusOf(child)).toBe(64);
@@ -185,7 +185,7 @@ describe('a start that fails ends the command', () => {
     expect(readFileSync(join(place, 'dev-six/fleet.toml'), 'utf8')).toContain('"mqtt://[2001:db8::7]:1883"');
   });
 
-  it('when the address is not of this machine, and says that', async () => {
+  it('if the address is not of this machine, and reports that', async () => {
     const ports = ['--broker-port', '0', '--image-port', '0'];
     const { child, err } = start('--fleet', 'dev-address', 'dev', '--host', '192.0.2.7', ...ports);
     expect(await statusOf(child)).toBe(64);
@@ -193,8 +193,8 @@ describe('a start that fails ends the command', () => {
   });
 });
 
-describe('what becomes of the output', () => {
-  /** By a shell, which has redirections. */
+describe('the output of a command', () => {
+  /** Runs through a shell, which has redirections. */
   const shell = (script: string): Promise<{ status: unknown; err: string }> => {
     const program = [process.execPath, '--import', join(root, 'node_modules/tsx/dist/esm/index.mjs')];
     const child = spawn('sh', ['-c', script, ...program, join(root, 'src/cli/wherry.ts')], {
@@ -206,8 +206,8 @@ describe('what becomes of the output', () => {
     return once(child, 'close').then(([status]) => ({ status: status as unknown, err }));
   };
 
-  it('[C241] all of it reaches a pipe that takes it in parts', async () => {
-    // Neither a pipe nor a pair of sockets holds so much.
+  it('[C241] all of it reaches a pipe that is read in parts', async () => {
+    // Neither a pipe nor a pair of sockets holds this much.
     const names = Array.from({ length: 8 }, (_, index) => `note-${index}`);
     const notes = names.flatMap((name) => ['--annotation', `${name}=${'x'.repeat(100_000)}`]);
     const what = ['--name', 'example.com/noted', '--exec', '/bin/app', ...notes];
@@ -217,7 +217,7 @@ describe('what becomes of the output', () => {
     expect(Number(err)).toBeGreaterThan(800_000);
   });
 
-  it('a signal ends a command whose output nobody takes', async () => {
+  it('a signal ends a command whose output nobody reads', async () => {
     const program = [process.execPath, '--import', join(root, 'node_modules/tsx/dist/esm/index.mjs')];
     const args = [...program.slice(1), join(root, 'src/cli/wherry.ts'), 'image', 'cat-manifest', 'noted.aci'];
     const child = spawn(process.execPath, args, { cwd: place, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -228,14 +228,14 @@ describe('what becomes of the output', () => {
     expect(await ended).toEqual([143, null]);
   });
 
-  it('a full disk that does not take the result is a failure', async () => {
+  it('a full disk without room for the result is a failure', async () => {
     expect(await shell('exec "$0" "$@" --help > /dev/full')).toEqual({
       status: 70,
       err: 'wherry: standard output: the disk is full (no-space)\n',
     });
   });
 
-  it('a full disk is a failure, too, of a command that goes on after its output', async () => {
+  it('a full disk is also a failure of a command that continues after its output', async () => {
     const dev = '--fleet dev-full dev --broker-port 0 --image-port 0';
     expect(await shell(`exec "$0" "$@" ${dev} > /dev/full`)).toMatchObject({
       status: 70,
@@ -243,12 +243,12 @@ describe('what becomes of the output', () => {
     });
   });
 
-  it('a full disk that does not take the progress changes nothing', async () => {
+  it('a full disk without room for the progress has no effect', async () => {
     const build = 'image build tree --name example.com/a --exec /no -o progress.aci';
     expect(await shell(`exec "$0" "$@" ${build} 2> /dev/full`)).toMatchObject({ status: 0 });
   });
 
-  it('a command in a deleted directory ends and says so', async () => {
+  it('a command in a deleted directory reports that and ends', async () => {
     const program = `
       import { main } from ${JSON.stringify(join(root, 'src/cli/main.ts'))};
       import { processTerminal } from ${JSON.stringify(join(root, 'src/cli/terminal.ts'))};
@@ -305,7 +305,7 @@ describe('an output that cannot be written is named', () => {
     expect(await build(output)).toMatchObject({ status: 64, err: `wherry: ${message}\n` });
   });
 
-  it('that is a device: it is not replaced by a file', async () => {
+  it('that is a device is not replaced by a file', async () => {
     const { status, err } = await build('/dev/null');
     expect({ status, err }).toEqual({
       status: 64,
@@ -313,7 +313,7 @@ describe('an output that cannot be written is named', () => {
     });
   });
 
-  it('whose name is as long as names can be: it is written', async () => {
+  it('with a name of the maximum length is written', async () => {
     expect((await build(join(place, `${'n'.repeat(251)}.aci`))).err).toBe('');
   });
 });

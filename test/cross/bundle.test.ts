@@ -161,13 +161,13 @@ describe('the bundle', () => {
     }
   });
 
-  it('says so when MQTT over WebSocket is asked for by the way of mqtt.js', async () => {
+  it('reports a request for MQTT over WebSocket through mqtt.js', async () => {
     await expect(runProgram('websocket')).rejects.toThrow(
       'MQTT over WebSocket is not part of this build of wherry',
     );
   });
 
-  it('has no line that would flood the journal when a program dies of a bug', () => {
+  it('has no line that would flood the journal when a program crashes', () => {
     const longest = Math.max(
       ...[...programs.files.values()].flatMap((bytes) =>
         Buffer.from(bytes)
@@ -199,7 +199,7 @@ describe('the bundle', () => {
     expect(bundledPackages(programs.metafile)).toContain('tar-stream');
   });
 
-  it('has the same bytes wherever the source is', async () => {
+  it('has the same bytes for any place of the source', async () => {
     const elsewhere = await mkdtemp(path.join(tmpdir(), 'wherry-elsewhere-'));
     try {
       const again = await bundle({
@@ -244,14 +244,14 @@ describe('the programs of the package', () => {
     expect(staticClosure(programs.metafile, 'wherry-api').packages).toEqual([]);
   });
 
-  it('hold no database: what a controller needs stays where one runs', () => {
+  it('contain no database, which only a controller needs', () => {
     const packages = bundledPackages(programs.metafile);
     for (const driver of ['libsql', '@libsql/linux-arm64-gnu', 'pg', 'pg-protocol']) {
       expect(packages).not.toContain(driver);
     }
   });
 
-  it('keep the ones that work and end free of the session and of the operator', () => {
+  it('keep short-lived programs free of the session and of the operator', () => {
     const packages = bundledPackages(units.metafile);
     expect(packages).toEqual(
       expect.arrayContaining(['openpgp', 'tar-stream', 'https-proxy-agent', 'proxy-from-env']),
@@ -268,7 +268,7 @@ describe('the programs of the package', () => {
       expect(text).not.toMatch(part);
   });
 
-  it('make keys with the OpenPGP of the units', async () => {
+  it('generate keys with the OpenPGP of the units', async () => {
     const directory = await mkdtemp(path.join(tmpdir(), 'wherry-programs-'));
     try {
       await writeFile(path.join(directory, 'package.json'), '{"type":"commonjs"}');
@@ -284,7 +284,7 @@ describe('the programs of the package', () => {
     }
   });
 
-  it('hold OpenPGP once: the operator takes it from the bundle of the units', () => {
+  it('contain OpenPGP once: the operator loads it from the bundle of the units', () => {
     expect(bundledPackages(programs.metafile)).not.toContain('openpgp');
     const text = [...programs.files.values()].map((bytes) => Buffer.from(bytes).toString()).join('');
     expect(text).toContain('unit-programs.cjs');

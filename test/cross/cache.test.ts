@@ -31,7 +31,7 @@ describe('the cache', () => {
   });
   const key = contentKey(['x']);
 
-  it('is where XDG sets it, and in the home directory otherwise', () => {
+  it('is at the place set by XDG, by default in the home directory', () => {
     expect(cacheRoot({ XDG_CACHE_HOME: '/c' })).toBe('/c/wherry');
     expect(cacheRoot({ XDG_CACHE_HOME: 'relative' })).toMatch(/\/\.cache\/wherry$/);
   });
@@ -50,7 +50,7 @@ describe('the cache', () => {
     expect(readFileSync(join(dirs[0], 'file'), 'utf8')).toBe('content');
   });
 
-  it('keeps nothing of a failed build, and builds again the next time', async () => {
+  it('keeps nothing of a failed build, and repeats it the next time', async () => {
     const failing = cached('thing', key, (dir) => {
       writeFileSync(join(dir, 'half'), '');
       return Promise.reject(new Error('no luck'));
@@ -60,10 +60,10 @@ describe('the cache', () => {
     expect(existsSync(await cached('thing', key, () => Promise.resolve()))).toBe(true);
   });
 
-  it('removes what a killed build left', async () => {
+  it('removes the leftovers of a killed build', async () => {
     const root = cacheRoot();
     await cached('thing', key, () => Promise.resolve());
-    // Process ids end at 2^22 on Linux (proc(5), pid_max): nobody has this one.
+    // Process ids end at 2^22 on Linux (proc(5), pid_max): no process has this one.
     writeFileSync(join(root, 'tmp.4194999.abc'), '');
     await cached('thing', contentKey(['y']), () => Promise.resolve());
     expect(existsSync(join(root, 'tmp.4194999.abc'))).toBe(false);

@@ -100,7 +100,7 @@ describe('the parts of a bundle', () => {
     expect({ status, err }).toEqual({ status: 64, err: expect.stringContaining('no name') as string });
   });
 
-  it('[C208] say the same when the package is of another version, which lacks a file', async () => {
+  it('[C208] print the same message for a package of another version', async () => {
     await cp(path.join(directory, 'both'), path.join(directory, 'mixed'), { recursive: true });
     const late = named(device.get('wherry.js')).filter((to) => operator.has(to));
     const inner = [...new Set(late.flatMap((name) => named(operator.get(name))))].filter((to) =>

@@ -71,7 +71,7 @@ describe('a package', () => {
     }
   });
 
-  it('holds these files and no others', async () => {
+  it('contains exactly these files', async () => {
     const { stdout } = await run('dpkg-deb', ['-c', deb]);
     const files = stdout
       .trim()
@@ -116,7 +116,7 @@ describe('a package', () => {
     ]);
   });
 
-  it('has its shell scripts without comments, and otherwise as they are', async () => {
+  it('contains its shell scripts without comments, otherwise unchanged', async () => {
     const packaged = new Map(contents.entries.map((entry) => [entry.path, entry]));
     for (const name of ['attach-network', 'make-volume', 'run-in-app', 'seal-secrets', 'snapshot']) {
       const entry = packaged.get(`usr/lib/wherry/${name}`);
@@ -151,7 +151,7 @@ describe('a package', () => {
     ]) {
       expect(depends.split(', ')).toContain(need);
     }
-    // apt would install on every device what is recommended.
+    // apt would install recommended packages on every device.
     expect(await field('Recommends')).not.toContain('wherry-operator');
     expect(await field('Suggests')).toBe('wherry-operator');
   });
@@ -180,7 +180,7 @@ describe('the package of operators', () => {
     });
   });
 
-  it('has no file of the other package, and nothing that runs', async () => {
+  it('has no file of the other package, and no service', async () => {
     const { entries, scripts } = await contents;
     expect(scripts).toEqual({});
     expect(entries.map((entry) => entry.path)).toEqual([

@@ -8,14 +8,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 const script = path.join(import.meta.dirname, '../../cross/prepare.sh');
 
 /**
- * What a package query answers for the packages that the script asks for: all but those in
- * $MISSING.
+ * The answer of a package query: all packages that the script requests, except those in $MISSING.
  */
 const dpkgQuery = `shift 3
 for name in "$@"; do case " $MISSING " in *" $name "*) ;; *) echo "installed $name" ;; esac; done`;
 
 /**
- * Stand-ins for what the script calls; each call that changes the machine leaves a line in `calls`.
+ * Replacements for the programs that the script calls. Each call that changes the machine appends a
+ * line to `calls`.
  */
 const programs: Readonly<Record<string, string>> = {
   node: `case "$1" in --version) echo "$NODE_VERSION" ;; *) exec "$REAL_NODE" "$@" ;; esac`,
@@ -123,7 +123,7 @@ describe('prepare.sh', () => {
     },
   );
 
-  it('uses sudo where the user is not root', async () => {
+  it('uses sudo if the user is not root', async () => {
     await place('sudo', 'echo "sudo $*" >>calls');
     const { calls } = await prepare({ USER_ID: '1000', MISSING: 'nbdkit' });
     expect(calls).toContain(

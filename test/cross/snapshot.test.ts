@@ -53,7 +53,7 @@ beforeEach(() => {
 });
 
 describe('the startup snapshot of the units', () => {
-  it('runs a program without a word', () => {
+  it('runs a program without a message', () => {
     expect(snapshot('make')).toMatchObject({ status: 0 });
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: [] });
     expect(readdirSync(at('misfits'))).toEqual([]);
@@ -93,12 +93,12 @@ describe('the startup snapshot of the units', () => {
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: [] });
   });
 
-  it('lets the bundle run where the unit may leave no mark', () => {
+  it('lets the bundle run if the unit may not write a mark', () => {
     rmSync(at('misfits'), { recursive: true });
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: fallback });
   });
 
-  it('is made without compiled functions where Node cannot keep them', () => {
+  it('is made without compiled functions if Node cannot keep them', () => {
     const node = at('picky-node');
     const lines = [
       '#!/bin/sh',
@@ -116,7 +116,7 @@ describe('the startup snapshot of the units', () => {
     expect(readdirSync(at('misfits'))).toEqual([]);
   });
 
-  it('that cannot be written is no failure', () => {
+  it('that cannot be written is not a failure', () => {
     rmSync(at('snapshots'), { recursive: true });
     writeFileSync(at('snapshots'), 'a file'); // root may write to any directory
     expect(snapshot('make')).toMatchObject({
@@ -129,7 +129,7 @@ describe('the startup snapshot of the units', () => {
   });
 
   it('passes an order to stop on to the program, and ends with its status', async () => {
-    // In the place of Node, a program that says when it runs and how it ends.
+    // Instead of Node, a program that reports its start and its end.
     const node = at('node');
     const lines = [
       '#!/bin/sh',

@@ -11,7 +11,7 @@ import { exitStatusOf, visitedExitStatus } from '../../src/device/agent/exit-sta
 const run = promisify(execFile);
 const debian = path.join(import.meta.dirname, '../../cross/debian');
 const device = path.join(import.meta.dirname, '../../src/device');
-/** Where each unit file lies: beside the program that it confines. */
+/** The place of each unit file: beside the program that it confines. */
 const unitFiles: Readonly<Record<string, string>> = {
   'wherryd.service': 'agent',
   'wherry-api.service': 'local-api',
@@ -76,7 +76,7 @@ describe('the units', () => {
         ['wherry-snapshot.path', 'wherry-snapshot.path'],
       ] as const;
       for (const [source, name] of units) {
-        // The program that starts the others is looked for.
+        // systemd checks that the program that starts the others exists.
         const text = await readFile(unitFile(source), 'utf8');
         const here = text.replaceAll(
           /\/usr\/lib\/wherry\/(snapshot|run-in-app) /g,
@@ -117,14 +117,14 @@ describe('the units', () => {
     expect(unit.get('After')).toContain('wherry-arm32.service');
     const asking = await directives('wherry-arm32.service');
     expect(asking.get('ExecStart')).toMatch(/^-/);
-    // What setarch says of a refusal is no answer.
+    // A refusal by setarch does not count as an answer.
     expect(asking.get('StandardOutput')).toBe('truncate:/run/wherry/arm32');
     expect(asking.get('StandardError')).toBe('journal');
     expect(asking.get('CapabilityBoundingSet')).toBe('');
     expect(asking.get('User')).toBe('wherry-pull');
   });
 
-  it('restart a supervisor that dies or hangs, for ever', async () => {
+  it('restart a supervisor that dies or hangs, without a limit', async () => {
     const unit = await directives('wherryd.service');
     expect(unit.get('Type')).toBe('notify');
     expect(unit.get('Restart')).toBe('always');
@@ -202,7 +202,7 @@ describe('the units', () => {
   it('make the snapshot as root without capabilities, when the supervisor starts or one did not fit', async () => {
     expect((await directives('wherryd.service')).get('Wants')).toContain('wherry-snapshot.service');
     const unit = await directives('wherry-snapshot.service');
-    expect(unit.get('After')).toBe('wherryd.service'); // not in its way to the broker
+    expect(unit.get('After')).toBe('wherryd.service'); // so that it does not delay the connection to the broker
     expect(unit.get('User')).toBeUndefined();
     expect(unit.get('CapabilityBoundingSet')).toBe('');
     expect((await directives('wherry-snapshot.path')).get('DirectoryNotEmpty')).toBe('/run/wherry/misfits');
@@ -247,7 +247,7 @@ describe('the units', () => {
     expect(await readFile(path.join(debian, script), 'utf8')).toMatch(/'wherry-render@\*(\.service)?'/);
   });
 
-  it('hand the key of the device to the examination alone, and go on without where there is none', async () => {
+  it('pass the device key to the examination only, and start without one', async () => {
     const unit = await directives('wherry-examine.service');
     expect(unit.get('LoadCredentialEncrypted')).toBe('wherry.device-key:/var/lib/wherry/device-key.cred');
     expect(unit.get('SetCredential')).toBe('wherry.device-key:# none');
@@ -255,7 +255,7 @@ describe('the units', () => {
       expect((await directives(name)).get('LoadCredentialEncrypted')).toBeUndefined();
   });
 
-  it('let a seal read the values that came and write sealed ones, and nothing else', async () => {
+  it('let a seal only read the received values and write sealed ones', async () => {
     const unit = await directives('wherry-seal.service');
     expect(unit.get('CapabilityBoundingSet')).toBe('CAP_DAC_READ_SEARCH');
     expect(unit.get('ReadWritePaths')).toBe('/var/lib/wherry/secrets');
@@ -263,7 +263,7 @@ describe('the units', () => {
     expect(unit.get('MemorySwapMax')).toBe('0');
   });
 
-  it('[C210] let the making of a volume write volumes, open loop devices and do nothing else', async () => {
+  it('[C210] let the creation of a volume only write volumes and open loop devices', async () => {
     const unit = await directives('wherry-volume.service');
     expect(unit.get('CapabilityBoundingSet')).toBe('CAP_DAC_READ_SEARCH CAP_SYS_ADMIN CAP_SYS_RESOURCE');
     expect(unit.get('ReadWritePaths')).toBe(

@@ -91,7 +91,7 @@ describe('a board declaration', () => {
     expect(() => parseBoardConfig('{', 'x.json')).toThrow('x.json: is not JSON');
   });
 
-  it('brings the packages of its sets and its kernel, each once', () => {
+  it('lists the packages of its sets and its kernel, each once', () => {
     const sets = parsePackageSets('{"base":["bash","crun"],"more":["crun","podman"]}', 'packages.json');
     const config = { ...parse({})(), packageSets: ['base', 'more'] };
     expect(packagesOf(config, sets)).toEqual(['bash', 'crun', 'linux-image-arm64', 'podman']);

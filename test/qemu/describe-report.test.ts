@@ -19,7 +19,7 @@ const describeApp = (counted: Partial<AppReport>): string => {
   );
 };
 
-it('says that memory and tasks are not counted where the kernel does not count them', () => {
+it('reports that memory and tasks are not counted if the kernel does not count them', () => {
   expect(describeApp({})).toContain('memory not counted, tasks not counted');
   expect(describeApp({ memoryBytes: 2 ** 20, tasks: 0 })).toContain('memory 1.0 MiB of no limit, 0 tasks');
 });

@@ -51,14 +51,14 @@ describe('the first file system of a boot', () => {
   });
 });
 
-describe('what the rig needs', () => {
-  it('is named with the package that brings it', () => {
+describe('the requirements of the rig', () => {
+  it('are named with the package that provides them', () => {
     expect(() =>
       checkPrograms(['qemu-system-aarch64', 'qemu-system-arm', 'no-such-program'], '/nowhere'),
     ).toThrow(/not found: install with "apt-get install qemu-system-arm no-such-program" as root\.$/);
   });
 
-  it('includes free space on the disk', () => {
+  it('include free space on the disk', () => {
     expect(() => checkDiskSpace(tmpdir(), 1e18)).toThrow(/^Only .* GB are free at .*: make room/);
   });
 });
@@ -94,7 +94,7 @@ describe("QEMU's arguments", () => {
     expect(args(false)).not.toContain('-incoming');
   });
 
-  it('give it the time, unless it is to have another', () => {
+  it('set its clock, unless a time is given', () => {
     expect(args(false).join(' ')).toContain('-rtc base=utc,clock=host');
     expect(args(false, new Date(0)).join(' ')).toContain('-rtc base=1970-01-01T00:00:00,clock=host');
   });

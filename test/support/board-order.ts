@@ -1,12 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** What a board test asks test/board/board-choice.ts for when it starts an emulated board. */
+/**
+ * The names that a board test imports from test/board/board-choice.ts if it starts an emulated
+ * board.
+ */
 const emulated = /\b(everyBoard|everyKind|everyRelease|boardsFor|itOncePerKind)\b/;
 
 /**
- * Files with emulated boards and files without take turns. An emulated board keeps a processor busy
- * and a native one waits most of the time, so a lane of each kind uses the machine best.
+ * Files with and without emulated boards alternate. An emulated board keeps a processor busy and a
+ * native one waits most of the time, so a lane of each kind uses the machine best.
  */
 export class BoardOrder extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -1,7 +1,7 @@
 import { parse } from 'cddl';
 import type { CborValue } from '../../src/core/cbor/index.ts';
 
-/** What the parser gives for a rule, a member or a type, as far as it is used here. */
+/** The parser's output for a rule, a member or a type, as far as it is used here. */
 interface Part {
   readonly Type: string | Part | readonly (string | Part)[];
   readonly Name?: string;
@@ -17,24 +17,25 @@ type Problems = readonly string[];
 
 /**
  * Compares decoded CBOR with the rules of a CDDL file (RFC 8610). The package `cddl` reads the
- * file. Here is the part of the language that docs/wire.cddl uses: maps, arrays, choices of rules,
- * ranges, `.size` and `.regexp`. Everything else throws, so that no rule is skipped silently.
+ * file. This class supports the part of the language that docs/wire.cddl uses: maps, arrays,
+ * choices of rules, ranges, `.size` and `.regexp`. Everything else throws, so that no rule is
+ * skipped silently.
  */
 export class Cddl {
   readonly #rules: ReadonlyMap<string, Part>;
-  /** Members and rules that some value had. */
+  /** Members and rules that occurred in some value. */
   readonly #met = new Set<string>();
 
   constructor(path: string) {
     this.#rules = new Map((parse(path) as unknown as readonly Part[]).map((rule) => [rule.Name ?? '', rule]));
   }
 
-  /** What of `value` does not fit the rule, as paths with reasons; empty when all fits. */
+  /** The parts of `value` that do not match the rule, as paths with reasons; empty if all match. */
   check(rule: string, value: CborValue): Problems {
     return this.#named(rule, value, rule);
   }
 
-  /** Rules, and members of maps, that no value had so far. */
+  /** Rules, and members of maps, that have occurred in no value so far. */
   get unmet(): readonly string[] {
     const all = [...this.#rules].flatMap(([name, rule]) => [
       name,
@@ -96,7 +97,7 @@ export class Cddl {
     ];
   }
 
-  /** A key that may come several times is the name of a rule, which the keys fit. */
+  /** A key that may occur several times is the name of a rule that the keys match. */
   #map(members: readonly Part[], value: CborValue, path: string, rule?: string): Problems {
     if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array)
       return [`${path}: is not a map`];
@@ -137,7 +138,7 @@ function isPrimitive(type: string, value: CborValue): boolean {
   return unknown(type);
 }
 
-/** Of a range, or of a single number. */
+/** The bounds of a range or of a single number. */
 function boundsOf({ Type, Value }: Part): readonly [number, number] {
   if (Type === 'literal') return [Number(Value), Number(Value)];
   const { Min, Max, Inclusive } = Value as {

@@ -23,13 +23,13 @@ export interface Exchange {
 export interface DescribedApi {
   /** `METHOD /path` of every operation. */
   readonly operations: readonly string[];
-  /** What the description says against an exchange; empty when it agrees. */
+  /** The differences between an exchange and the description; empty if there are none. */
   readonly faults: (exchange: Exchange) => readonly string[];
   /** The same for one line of an answer that is a stream. */
   readonly lineFaults: (method: string, path: string, line: unknown) => readonly string[];
 }
 
-/** docs/local-api.yaml, once it is checked to be OpenAPI. */
+/** docs/local-api.yaml, after a check that it is valid OpenAPI. */
 export async function describedApi(): Promise<DescribedApi> {
   const validator = new Validator();
   const { valid, errors } = await validator.validate(
@@ -67,7 +67,7 @@ export async function describedApi(): Promise<DescribedApi> {
       const [plain = ''] = path.split('?');
       const found = operationAt(method, plain);
       if (found === undefined) {
-        // What is not there is refused in the same words.
+        // Unknown paths are refused with the same message.
         const any = all[0]?.operation.responses['default'];
         return status < 400
           ? [`${method} ${path} is not described`]
@@ -84,7 +84,7 @@ export async function describedApi(): Promise<DescribedApi> {
   };
 }
 
-/** Literal paths come first in the document, so `/v1/pods/{pod}` does not shadow a longer one. */
+/** Literal paths are first in the document, so `/v1/pods/{pod}` does not shadow a longer one. */
 function patternOf(path: string): RegExp {
   return new RegExp(`^${path.replaceAll(/\{[a-z]+\}/g, '[^/]+')}$`);
 }

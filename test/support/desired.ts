@@ -18,7 +18,7 @@ export function desiredStateOf(changes: Partial<DesiredState>): DesiredState {
   };
 }
 
-/** What a desired state says of an image that lies nowhere. */
+/** The entry of a desired state for an image that no server has. */
 export function desiredImageOf(id: ImageId, name: string): DesiredImage {
   return { id, name: name as AcIdentifier, labels: [], sizeBytes: 10, tarSizeBytes: 20, urls: [] };
 }

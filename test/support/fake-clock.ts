@@ -5,7 +5,7 @@ export class FakeClock implements Clock {
   readonly #startMs: number;
   #now = 0;
   #sleepers: { readonly at: number; readonly wake: () => void }[] = [];
-  /** Every delay that was asked for, in order. */
+  /** Every requested delay, in order. */
   readonly delays: number[] = [];
 
   /** @param startMs the wall clock at the beginning */
@@ -38,7 +38,7 @@ export class FakeClock implements Clock {
     });
   }
 
-  /** Lets `ms` pass and everything that follows from it happen. */
+  /** Lets `ms` pass, and runs everything that becomes due. */
   async pass(ms: number): Promise<void> {
     const until = this.#now + ms;
     for (;;) {

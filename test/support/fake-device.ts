@@ -18,21 +18,21 @@ export interface FakeDeviceOptions {
   readonly url: string;
   readonly fleet: string;
   readonly device: string;
-  /** The version that it runs when it comes up; none by default. */
+  /** The version that it runs when it connects; none by default. */
   readonly running?: number;
   /** The groups that it is in; none by default. */
   readonly groups?: readonly string[];
   readonly labels?: DeviceReport['labels'];
-  /** What becomes of a version; committed by default. */
+  /** The outcome of a version; committed by default. */
   readonly decide?: (desired: DesiredState) => { code: string; message: string } | undefined;
 }
 
 /**
- * A device that is all mouth: it downloads what it is told, goes through the phases and answers,
- * but runs nothing. What it reports is shaped as wherryd shapes it.
+ * A device without pods: it downloads the images of a command, goes through the phases and answers,
+ * but runs nothing. Its reports have the form of wherryd's.
  */
 export class FakeDevice {
-  /** What was downloaded, in order: address, size, SHA-256. */
+  /** The downloads, in order: address, size, SHA-256. */
   readonly downloads: { url: string; sizeBytes: number; sha256: string; signature: string }[] = [];
   readonly obeyed: DesiredState[] = [];
   readonly #options: FakeDeviceOptions;

@@ -3,12 +3,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Real GnuPG in a home of its own. */
+/** Real GnuPG with its own home directory. */
 export interface GnuPg {
   readonly home: string;
   /**
-   * Makes a key without passphrase and returns its fingerprint, upper-case hex. `at` is a time like
-   * 20200101T000000.
+   * Generates a key without a passphrase and returns its fingerprint, upper-case hex. `at` is a
+   * time like 20200101T000000.
    */
   newKey(
     name: string,
@@ -24,7 +24,10 @@ export interface GnuPg {
   close(): void;
 }
 
-/** A GnuPG home under the temporary directory; short, because the agent's socket lies in it. */
+/**
+ * A GnuPG home in the temporary directory. Its path is short, because it contains the agent's
+ * socket.
+ */
 export function openGnuPg(): GnuPg {
   const home = mkdtempSync(join(tmpdir(), 'gpg-'));
   const run = (args: readonly string[], input?: Uint8Array | string): { stdout: string; status: string } => {
@@ -41,7 +44,7 @@ export function openGnuPg(): GnuPg {
     writeFileSync(path, content);
     return path;
   };
-  // Else the agent measures for seconds how slow it can make the passphrase.
+  // Otherwise the agent spends seconds on calibrating its key derivation.
   writeFile('gpg-agent.conf', 's2k-count 65536\n');
   return {
     home,
@@ -61,8 +64,8 @@ export function openGnuPg(): GnuPg {
       return run([...target, '--detach-sign', path]).stdout;
     },
     revoke: (fingerprint) => {
-      // GnuPG prepares the certificate with the key and puts a colon before it, so that nobody
-      // imports it by accident.
+      // GnuPG prepares the certificate with the key and puts a colon before it, which prevents an
+      // accidental import.
       const certificate = readFileSync(join(home, 'openpgp-revocs.d', `${fingerprint}.rev`), 'utf8');
       run(['--import', writeFile('revocation', certificate.replace(':-----BEGIN', '-----BEGIN'))]);
     },

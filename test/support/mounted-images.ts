@@ -12,8 +12,7 @@ import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { type RawEntry, source, tar } from './raw-tar.ts';
 
 /**
- * An archive, and the tree of the object that a device makes of it, as a directory: what a mount
- * shows.
+ * An archive, and the tree of the object that a device builds from it, as a directory like a mount.
  */
 export interface TestImage extends ImageFile {
   readonly directory: string;
@@ -22,8 +21,8 @@ export interface TestImage extends ImageFile {
 }
 
 /**
- * An image of raw entries below `rootfs`, whose `rootfs/` must be among them. They belong to
- * whoever runs the test, so that tar can give them their owner without being root.
+ * An image of raw entries below `rootfs`, whose `rootfs/` must be among them. They belong to the
+ * user of the test, so tar can set their owner without root.
  */
 export async function mountedImage(
   home: string,
@@ -54,7 +53,7 @@ export async function mountedImage(
   };
 }
 
-/** Everything that a stream brings. */
+/** The whole content of a stream. */
 export async function collect(stream: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of stream) chunks.push(chunk as Buffer);

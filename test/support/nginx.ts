@@ -7,25 +7,25 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { freePort } from '../../qemu/free-port.ts';
 
-/** What the server wrote into its log about one request. */
+/** The server's log entry of one request. */
 export interface NginxRequest {
   readonly path: string;
   readonly range: string | undefined;
   readonly status: number;
   /** When the answer ended, by the clock of this machine. */
   readonly endMs: number;
-  /** Of the body, as handed to the kernel. */
+  /** The bytes of the body that were passed to the kernel. */
   readonly sentBytes: number;
 }
 
-/** A web server that we did not write, on loopback. */
+/** A third-party web server on loopback. */
 export interface Nginx {
   readonly url: string;
-  /** Where `location` blocks of the configuration find their files. */
+  /** The directory that `location` blocks of the configuration serve. */
   readonly root: string;
-  /** What it answered so far, in order of the ends of its answers; complete after `stop`. */
+  /** The answers so far, in the order of their ends; complete after `stop`. */
   requests(): NginxRequest[];
-  /** Starts new workers, and cuts what the old ones are sending. */
+  /** Starts new workers, and cuts the answers of the old ones. */
   reload(): void;
   /** Ends the server. */
   stop(): Promise<void>;
@@ -34,7 +34,7 @@ export interface Nginx {
 }
 
 /**
- * Starts Debian's nginx with files of its own.
+ * Starts Debian's nginx with its own files.
  * @param server lines of its `server` block
  * @param http lines beside that, such as zones and other servers
  */
@@ -52,7 +52,7 @@ export async function startNginx(server: string, http = ''): Promise<Nginx> {
     '  access_log off;',
     ...paths.map((name) => `  ${name}_temp_path ${root}/${name};`),
     http,
-    // A small buffer, so that what is counted as sent is not far from what has arrived.
+    // A small buffer, so the count of sent bytes is close to that of received bytes.
     `  server { listen 127.0.0.1:${port} sndbuf=16k; root ${root};`,
     `    access_log ${root}/log asked; ${server} }`,
     '}',

@@ -1,4 +1,6 @@
-/** Bytes that pass for an EROFS object of `blocks` blocks of 4 KiB: a superblock and zeros. */
+/**
+ * Bytes that are accepted as an EROFS object of `blocks` blocks of 4 KiB: a superblock and zeros.
+ */
 export function objectBytes(blocks: number): Buffer {
   const bytes = Buffer.alloc(blocks * 4096);
   bytes.writeUInt32LE(0xe0f5e1e2, 1024);

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pax, type RawEntry, tar } from './raw-tar.ts';
 
-/** Runs a program that we did not write. */
+/** Runs a third-party program. */
 export function run(command: string, ...args: readonly string[]): string {
   return execFileSync(command, [...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
@@ -55,9 +55,9 @@ export function umociLayout(directory: string): string {
 
 /**
  * An OCI layout `<directory>/shared` that umoci made: `base` of two layers, and `one` and `two`
- * over it. The second layer leaves out the directories that it is in. `one` removes a file, makes a
- * directory opaque, changes a mode, names a file of the base again and writes through a link of the
- * base; `two` only adds.
+ * over it. The second layer omits the parent directories of its entries. `one` removes a file,
+ * makes a directory opaque, changes a mode, names a file of the base again and writes through a
+ * link of the base; `two` only adds.
  */
 export function sharedLayout(directory: string): string {
   const layout = join(directory, 'shared');

@@ -1,13 +1,10 @@
 import type { JobResult, Systemd, UnitStatus } from '../../src/device/systemd/index.ts';
 
-/**
- * A systemd that knows short-lived services only: `program` is what a service does when it is
- * started.
- */
+/** A systemd with short-lived services only. A started service runs `program`. */
 export class OneUnit implements Systemd {
-  /** What was called, for example `run wherry-pull@….service`. */
+  /** The calls, for example `run wherry-pull@….service`. */
   readonly calls: string[] = [];
-  /** How the service ended, in systemd's word. */
+  /** The result of the service, as named by systemd. */
   end = 'done';
   program: (unit: string, signal?: AbortSignal) => unknown;
 

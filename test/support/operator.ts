@@ -4,7 +4,7 @@ import { encodeEnvelope } from '../../src/wire/trust/envelope.ts';
 import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import { generateKey, signDetached, type GeneratedKey } from '../../src/wire/trust/sign.ts';
 
-/** 1 June 2026: when the operator of these tests works. */
+/** 1 June 2026, the present for the operator of these tests. */
 export const issued = Date.UTC(2026, 5, 1) / 1000;
 export const day = 86_400;
 
@@ -30,7 +30,7 @@ export const desired: DesiredState = {
   policy: { probationSeconds: 60, reconnectWindowSeconds: 30, limits: 'require' },
 };
 
-/** Keys that were made a day before they are used. */
+/** Keys that were generated a day before their use. */
 export function makeKey(name: string): Promise<GeneratedKey> {
   return generateKey({ name, createdSeconds: issued - day });
 }

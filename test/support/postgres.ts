@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readyServer } from './ready-server.ts';
 
-/** A real PostgreSQL server on a socket in a temporary directory, which can die and come back. */
+/** A real PostgreSQL server on a socket in a temporary directory, which can crash and restart. */
 export interface PostgresServer {
   readonly url: string;
   start(): Promise<void>;
-  /** Ends it at once, as a crash does. */
+  /** Stops it at once, like a crash. */
   kill(): Promise<void>;
   remove(): Promise<void>;
 }

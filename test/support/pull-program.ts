@@ -6,7 +6,7 @@ import { type ProgramEnd, runUnitProgram } from './unit-program.ts';
 
 export const pullJobId = 'a'.repeat(32);
 
-/** Writes what wherryd writes for its pull unit. @returns the directory of the job */
+/** Writes the files that wherryd writes for its pull unit. @returns the directory of the job */
 export function preparePull(root: string, job: PullJob): string {
   const directory = join(root, 'partial', pullJobId);
   mkdirSync(directory, { recursive: true });

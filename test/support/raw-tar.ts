@@ -1,6 +1,6 @@
 /**
- * Tars written byte by byte, so that tests can say what no tool would write. Knows nothing of
- * src/aci.
+ * Tars written byte by byte, so tests can contain what no tool would write. Independent of
+ * src/image.
  */
 
 export interface RawEntry {
@@ -13,7 +13,7 @@ export interface RawEntry {
   readonly mode?: number;
   readonly uid?: number;
   readonly mtime?: number;
-  /** What the header says, if not the body's length. */
+  /** The size in the header, if not the body's length. */
   readonly size?: number;
 }
 
@@ -87,7 +87,10 @@ export function directory(name: string): RawEntry {
   return { name, type: '5', mode: 0o755 };
 }
 
-/** `bytes` in pieces of `size`, counting how many were asked for and whether the reader let go. */
+/**
+ * `bytes` in pieces of `size`, which counts the requested pieces and records whether the reader
+ * stopped.
+ */
 export function source(
   bytes: Buffer,
   size = 4096,

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 
-/** Resolves when a server says on standard error that it is ready; fails when it ends before. */
+/** Resolves when a server reports on standard error that it is ready; rejects if it ends before. */
 export async function readyServer(child: ChildProcess, name: string, words: string): Promise<void> {
   let output = '';
   await new Promise<void>((done, fail) => {

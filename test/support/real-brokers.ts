@@ -9,7 +9,7 @@ import { Aedes } from 'aedes';
 import { freePort } from '../../qemu/free-port.ts';
 import { readyServer } from './ready-server.ts';
 
-/** A real broker on a loopback port, which can die and come back on the same port. */
+/** A real broker on a loopback port, which can crash and restart on the same port. */
 export interface RealBroker {
   readonly url: string;
   readonly port: number;
@@ -54,14 +54,14 @@ export async function aedesBroker(): Promise<RealBroker> {
 }
 
 export interface Mosquitto extends RealBroker {
-  /** Makes it write what it keeps to its disk (SIGUSR1), where its configuration names one. */
+  /** Makes it write its state to disk (SIGUSR1), if its configuration names a place. */
   save(): void;
-  /** Ends it as systemd does (SIGTERM): it tells clients of MQTT 5 that it shuts down. */
+  /** Stops it like systemd (SIGTERM): it notifies MQTT 5 clients of its shutdown. */
   stop(): Promise<void>;
 }
 
 /**
- * mosquitto, as its own process; forgets everything when it dies. `extra` is appended to its
+ * mosquitto, as its own process. It loses its state when it ends. `extra` is appended to its
  * configuration.
  */
 export async function mosquittoBroker(extra = ''): Promise<Mosquitto> {
@@ -86,11 +86,11 @@ export async function mosquittoBroker(extra = ''): Promise<Mosquitto> {
       await writeFile(config, `listener ${port} 127.0.0.1\nallow_anonymous true\nuser root\n${extra}\n`);
       const child = spawn(mosquittoPath, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
       running = { child, directory };
-      // Also when a test dies before it can clean up.
+      // Also if a test ends before it can clean up.
       const reap = () => child.kill('SIGKILL');
       process.once('exit', reap);
       child.once('exit', () => process.off('exit', reap));
-      // Version 2.1 also says as whom it is running, before it listens.
+      // Version 2.1 also logs its user before it listens.
       await readyServer(child, 'mosquitto', ' running\n');
     },
     save() {

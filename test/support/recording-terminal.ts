@@ -7,7 +7,7 @@ export interface Run {
   readonly err: string;
 }
 
-/** A terminal that remembers; not live and without colours unless a test says so. */
+/** A terminal that records output; by default not live and without colours. */
 export function recordingTerminal(changes: Partial<Terminal> = {}) {
   const lines: string[] = [];
   const errors: string[] = [];

@@ -8,7 +8,7 @@ export function role(threshold: number, ...keys: readonly GeneratedKey[]): Role 
   return { threshold, keys: keys.map(({ fingerprint }) => fingerprint) };
 }
 
-/** A root with these roles, which holds the certificates that they name. */
+/** A root with these roles, which contains the certificates that they name. */
 export function rootOf(
   roles: RootDocument['roles'],
   known: readonly GeneratedKey[],

@@ -31,7 +31,7 @@ export function sampleEvent(changes: Partial<DeploymentEvent> = {}): DeploymentE
 const imageId = `sha512-${'a'.repeat(128)}`;
 const version = 4;
 
-/** Reports that together have every field that a report can have. */
+/** Reports that together have every possible field. */
 export const fullReports: readonly DeviceReport[] = [
   sampleReport({
     withdrawn: true,

@@ -1,6 +1,6 @@
 import type { Readings } from '../../src/device/agent/readings.ts';
 
-/** One look at a device with two processors, as the kernel gives it. */
+/** One reading of a device with two processors, in the form of the kernel. */
 export function sampleReadings(changes: Partial<Readings> = {}): Readings {
   return {
     atMs: 1_767_225_600_000,

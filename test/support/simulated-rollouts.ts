@@ -6,14 +6,14 @@ import { parseFaults, SimulatedFleet } from '../../src/device/simulated/index.ts
 import { recordingTerminal, wherry, type Run } from './recording-terminal.ts';
 import { systemClock } from './system-clock.ts';
 
-/** What `wherry rollout show --json` prints, as far as tests look at it. */
+/** The output of `wherry rollout show --json`, as far as tests use it. */
 export interface ShownRollout {
   readonly phase: string;
   readonly waves: readonly { readonly size: number; readonly sent: number; readonly good: number }[];
   readonly undone?: number;
 }
 
-/** Makes `fleet`, `good.aci` and `bad.aci` in a directory. */
+/** Creates `fleet`, `good.aci` and `bad.aci` in a directory. */
 export async function makeRolloutFleet(directory: string, url: string, windowSeconds: number): Promise<void> {
   const at = (...names: string[]): string => join(directory, ...names);
   const run = async (...args: string[]): Promise<void> => {

@@ -8,7 +8,7 @@ import { pack, type Header } from 'tar-stream';
 import { parseAcIdentifier, parseImageId } from '../../src/image/appc/identifiers.ts';
 import type { PullJob } from '../../src/device/jobs/pull/pull-job.ts';
 
-/** A directory that goes away with the test, under a name that GnuPG accepts. */
+/** A directory that is removed after the test, with a path that GnuPG accepts. */
 export function temporaryDirectory(): { path: string; remove: () => void } {
   const path = mkdtempSync(join(tmpdir(), 'wherry-pull-'));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
@@ -20,7 +20,7 @@ export interface Signer {
   remove(): void;
 }
 
-/** A key of GnuPG's in a home of its own. */
+/** A GnuPG key in its own home directory. */
 export function gnupgSigner(): Signer {
   const home = temporaryDirectory();
   chmodSync(home.path, 0o700);
@@ -114,8 +114,8 @@ export function jobFor(
 }
 
 /**
- * A program that stands for `mkfs.erofs` where that is too old to read a tar: the object is an
- * EROFS superblock, the options it was given, and the tar. The real one is tried on boards.
+ * A replacement for an `mkfs.erofs` that is too old to read a tar: the object is an EROFS
+ * superblock, the options it was given, and the tar. Board tests use the real one.
  */
 export function fakeBuilder(directory: string, more = ''): string {
   mkdirSync(directory, { recursive: true });

@@ -5,7 +5,7 @@ import type { Clock, Random } from '../../src/core/ports/index.ts';
 
 export interface TestServer {
   readonly url: string;
-  /** What was asked: path and Range header. */
+  /** One request: path and Range header. */
   readonly requests: { path: string; range: string | undefined; ifRange: string | undefined }[];
   close(): Promise<void>;
 }
@@ -110,7 +110,7 @@ export class TestClock implements Clock {
 }
 
 const longWaitMs = 60_000;
-/** Long enough that only `advance` ends it. */
+/** So long that only `advance` ends it. */
 export const testWindowMs = 20 * longWaitMs;
 
 export const steadyRandom: Random = { fraction: () => 1, bytes: (length) => new Uint8Array(length) };

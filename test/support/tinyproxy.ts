@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { freePort } from '../../qemu/free-port.ts';
 
-/** A forward proxy that we did not write, on loopback. */
+/** A third-party forward proxy on loopback. */
 export interface TinyProxy {
   readonly port: number;
   /** `host:port`. */
   readonly name: string;
   /**
-   * First lines of what it was asked, such as `CONNECT 127.0.0.1:443 HTTP/1.1`; complete when
-   * `stop` has returned.
+   * The first lines of its requests, such as `CONNECT 127.0.0.1:443 HTTP/1.1`; complete when `stop`
+   * has returned.
    */
   readonly requests: readonly string[];
   stop(): Promise<void>;

@@ -4,14 +4,14 @@ import { fakeBuilder } from './test-image.ts';
 
 export interface ProgramEnd {
   readonly status: number | null;
-  /** What it wrote for the journal. */
+  /** Its output for the journal. */
   readonly said: string;
 }
 
 /**
- * Runs a program of the units in a process of its own, to its end, with directories below `root`.
+ * Runs a program of the units to its end in its own process, with directories below `root`.
  * @param name as on the command line of its unit: `pull`, `render`
- * @param options.started called at once, with what stops the process as systemd does
+ * @param options.started called at once, with a function that stops the process like systemd
  */
 export async function runUnitProgram(
   root: string,

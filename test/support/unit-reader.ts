@@ -1,6 +1,6 @@
 /**
- * A second reading of unit files, after systemd.syntax(7) and systemd.service(5), to compare with
- * what was meant.
+ * A second reader of unit files, after systemd.syntax(7) and systemd.service(5), to compare with
+ * the intended values.
  */
 
 export interface Directive {

@@ -16,20 +16,20 @@ import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src
 import type { ImageId } from '../../src/image/appc/index.ts';
 import { imageIdOf, treeIdOf } from '../device/deploy/ids.ts';
 
-/** Thrown where the power goes: everything volatile is lost, everything saved stays. */
+/** Thrown at a power cut: everything volatile is lost, everything saved stays. */
 export class PowerCut extends Error {}
 
-/** A device in memory: what is running, what starts at boot, what lies on the disk. */
+/** A device in memory: running pods, pods that start at boot, and the content of the disk. */
 export class WorldModel implements World, StateKeeper {
   state: DeviceState = emptyState;
   running = new Set<string>();
   enabled: readonly DeployedPod[] = [];
   readonly stagedUnits = new Set<string>();
   readonly calls: string[] = [];
-  /** Ends the power before the call with this index; the index counts over all calls. */
+  /** Cuts the power before the call with this index, counted over all calls. */
   cutAt = Number.POSITIVE_INFINITY;
   onCut: () => void = () => undefined;
-  /** Told of each call before it has an effect. */
+  /** Called with each call before it has an effect. */
   beforeCall: (call: string) => void = () => undefined;
   refuse: Partial<Record<keyof World | 'start', RefusalCode>> = {};
   /** A call that is refused with `activation-failed`. */
@@ -40,7 +40,7 @@ export class WorldModel implements World, StateKeeper {
   readonly damaged = new Set<string>();
   /** IDs of objects that were replaced while the old one is mounted. */
   private readonly outdated = new Set<string>();
-  /** What room was asked for. */
+  /** The requested space. */
   readonly reserved: string[] = [];
 
   boot(): void {
@@ -107,7 +107,7 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve();
   }
 
-  /** What the activation waits for, one after the other. */
+  /** The reasons for which the activation waits, one after the other. */
   waits: string[] = [];
   hasBroker = true;
   probationTerms: ProbationTerms | undefined;
@@ -135,7 +135,7 @@ export class WorldModel implements World, StateKeeper {
     return [...this.outdated].map((id) => ({ id, mount: `${id}.mount` }));
   }
 
-  /** Pods that begin to start and never get ready: only an abort ends the wait for them. */
+  /** Pods that never finish their start. Only an abort ends the wait for them. */
   readonly hanging = new Set<string>();
 
   async perform(step: Step, signal?: AbortSignal): Promise<void> {
@@ -159,7 +159,7 @@ export class WorldModel implements World, StateKeeper {
         this.running.add(step.pod);
         break;
       case 'stop':
-        // systemd stops them all at once, so the power may go when some have ended.
+        // systemd stops them all at once, so a power cut may happen when some have ended.
         for (const unit of step.units) {
           const name = unit.replace(/\.(service|slice)$/, '');
           this.note(unit.endsWith('.slice') ? `stop slice ${name}` : `stop ${name}`);
@@ -204,7 +204,7 @@ export class WorldModel implements World, StateKeeper {
   }
 }
 
-/** The rendering of images; words stand for IDs. */
+/** The rendering of images, with words as IDs. */
 export function rendering(word: string, ...images: string[]): Rendering {
   return {
     ...{ id: treeIdOf(word), name: 'example.com/web', steps: [], imageIds: images.map(imageIdOf) },

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Scene } from '../scene.ts';
 
-/** The program of the suite, as a file of an image. */
+/** The probe program, as a file of an image. */
 export const probe = {
   path: '/probe',
   content: readFileSync(join(import.meta.dirname, 'probe.sh'), 'utf8'),

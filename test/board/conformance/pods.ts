@@ -1,13 +1,13 @@
 import { busybox } from '../busybox-scene.ts';
 import type { BuiltImage } from '../scene.ts';
 
-/** Runs the probe as a process that it calls by the first word. */
+/** Runs the probe, which labels its lines with the first word. */
 export const run = (...words: string[]) => [busybox, 'sh', '/probe', ...words];
 
 const annotations = (values: Readonly<Record<string, string>>) =>
   Object.entries(values).map(([name, value]) => ({ name, value }));
 
-/** An app of user 0 that asks for nothing, and one of another user that is confined. */
+/** An app of user 0 without isolators, and a confined app of another user. */
 export function pair(image: BuiltImage): Record<string, unknown> {
   const app = (name: string, more: object) => ({ name, image: { id: image.id, name: image.name }, ...more });
   const root = {
@@ -52,12 +52,12 @@ export function pair(image: BuiltImage): Record<string, unknown> {
   };
 }
 
-/** One app, which therefore makes its namespaces itself, without a network. */
+/** One app without a network. A lone app creates its own namespaces. */
 export function alone(): Record<string, unknown> {
   return { annotations: annotations({ 'wherry/network': 'none' }) };
 }
 
-/** An app with mounts that are to be refused. */
+/** An app with mounts that the device must refuse. */
 export function mounting(image: BuiltImage, volumes: object[], paths: readonly string[]) {
   return {
     apps: [

@@ -1,7 +1,7 @@
 import type { Board } from '../../../qemu/index.ts';
 
 /**
- * What a soak kills: wherryd, a pull, or a script that starts an app (and the crun that it
+ * The targets of a soak: wherryd, a pull, or a script that starts an app (and the crun that it
  * becomes).
  */
 export const targets = ['wherryd', 'pull', 'start'] as const;
@@ -13,7 +13,7 @@ export interface Killed {
   readonly unit: string;
 }
 
-/** What the command line of a target contains, its arguments separated by spaces. */
+/** A part of the target's command line, with arguments separated by spaces. */
 const commands: Readonly<Record<Target, string>> = {
   wherryd: '^/usr/bin/node .*/wherryd[.]js',
   pull: '^/usr/bin/node .* pull [0-9a-f]{32} ',
@@ -23,9 +23,9 @@ const commands: Readonly<Record<Target, string>> = {
 const killerPath = '/root/soak-kill';
 
 /**
- * Waits for a process, lets it live for a moment, and kills it unless it has ended; then it waits
- * for the next one. It is Perl because Debian always has it and because a start script lives for
- * some hundredths of a second.
+ * Waits for a process, lets it live for a moment, kills it unless it has ended, and waits for the
+ * next one. It is Perl because Debian always has it, and fast because a start script lives for some
+ * hundredths of a second.
  */
 const killer = `
 use strict;
@@ -47,7 +47,7 @@ until (-e $stop) {
 }
 `;
 
-/** Kills processes of a board at the moments it is given. */
+/** Kills processes of a board at given moments. */
 export class Kills {
   private readonly board: Board;
   private number = 0;
@@ -73,7 +73,7 @@ export class Kills {
     const outcome = this.board
       .check(command, { timeoutMs: 300_000 })
       .then((unit) => (unit === '' ? undefined : { target, unit }));
-    outcome.catch(() => undefined); // whoever waits for it hears of it
+    outcome.catch(() => undefined); // callers that await it get the error
     return {
       missed: async () => {
         await this.board.check(`touch ${stop}`);

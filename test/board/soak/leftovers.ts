@@ -2,8 +2,8 @@ import type { Board } from '../../../qemu/index.ts';
 import type { Killed } from './kills.ts';
 
 /**
- * What a board has of a set of pods, each list sorted. Equal values mean: the same set, and nothing
- * else.
+ * What a board has of a set of pods, each list sorted. Equal values mean that the board has the
+ * same set and nothing else.
  */
 export interface Remains {
   /** Units of pods and images that systemd has loaded, with their states. */
@@ -52,19 +52,19 @@ export async function remainsOf(board: Board): Promise<Remains> {
 const wrong =
   /not our child|remains running|still around after|timed out|WHERRY_CODE=internal|\binternal error\b|^\s+at .*[:(]\d+|Error: |Killing process \d+ .* with signal SIGKILL|Failed with result/;
 /**
- * What systemd says of a unit in which the soak killed a process, or that was stopped before its
- * start was done. Where the script that releases an app is killed, systemd asks the app to stop
- * before it has set a handler, and kills it when the time to stop is over.
+ * What systemd logs about a unit in which the soak killed a process, or that was stopped before its
+ * start was complete. If the script that releases an app is killed, systemd signals the app before
+ * it has set a handler, and kills it after the stop timeout.
  */
 const followsKill =
   /([^ ]+): (State 'stop-sigterm' timed out|Killing process \d+ .* with signal SIGKILL|Failed with result)/;
 /**
- * What systemd says of an app that is stopped before it has set a handler for its stop signal: it
- * is killed at once (device/pod/stop-script.ts).
+ * What systemd logs about an app that is stopped before it has set a handler for its stop signal:
+ * it is killed at once (device/pod/stop-script.ts).
  */
 const followsDeafness = /([^ ]+): Failed with result 'signal'/;
 
-/** Reads the journal of a board bit by bit. */
+/** Reads the journal of a board in steps. */
 export class JournalCheck {
   private readonly board: Board;
   private readonly starting = new Set<string>();
@@ -97,7 +97,7 @@ export class JournalCheck {
     });
   }
 
-  /** What systemd says that it does with a unit, at a second of the day. */
+  /** Records a step of systemd with a unit, at a second of the day. */
   private follow(unit: string, step: string, second: number): void {
     if (step === 'Starting') this.starting.add(unit);
     if (step === 'Started') {
@@ -110,7 +110,7 @@ export class JournalCheck {
   }
 }
 
-/** Of a line in journalctl's format `short-precise`. */
+/** The second of the day of a line in journalctl's format `short-precise`. */
 function secondOf(line: string): number {
   const [, hours, minutes, seconds] = / (\d\d):(\d\d):(\d\d\.\d+) /.exec(line) ?? [];
   return Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds);

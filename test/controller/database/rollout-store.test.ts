@@ -52,7 +52,7 @@ describe.each([
   };
   const fleetName = () => `fleet-${(count += 1)}`;
 
-  it.skipIf(!isThere)('come back as they were stored, with every answer', async () => {
+  it.skipIf(!isThere)('can be read back, with every answer', async () => {
     const store = await open(newAddress(), fleetName());
     const rollout = rolloutOf(5, [{ count: 2 }], { reason: 'a test' });
     await store.create(rollout, commandsOf(rollout));
@@ -82,7 +82,7 @@ describe.each([
     expect(Buffer.from(undo.get(second) ?? []).toString()).toBe(`undo ${second}`);
   });
 
-  it.skipIf(!isThere)('change only for who knows their present revision', async () => {
+  it.skipIf(!isThere)('change only for callers with their current revision', async () => {
     const address = newAddress();
     const fleet = fleetName();
     const [one, two] = [await open(address, fleet), await open(address, fleet)];
@@ -144,7 +144,7 @@ describe.each([
     expect((await store.list()).map(({ id }) => id).sort()).toEqual(['r-1', 'r-2']);
   });
 
-  it.skipIf(!isThere)('are not there for others', async () => {
+  it.skipIf(!isThere)('are not visible to other fleets', async () => {
     const address = newAddress();
     const store = await open(address, fleetName());
     const rollout = rolloutOf(1, []);
@@ -181,7 +181,7 @@ describe('a SQLite file', () => {
     return store;
   };
 
-  it('that is gone is missed, and found again', async () => {
+  it('that is missing is reported, and found again', async () => {
     const path = sqliteFile();
     const store = await newStore(path);
     copyFileSync(path, `${path}.kept`);
@@ -216,7 +216,7 @@ describe('a SQLite file', () => {
     expect(await (await newStore(path)).list()).toHaveLength(1);
   });
 
-  it('that is something else is named as such', async () => {
+  it('that is not a database is reported as such', async () => {
     const path = sqliteFile();
     writeFileSync(
       path,
@@ -232,7 +232,7 @@ describe('a SQLite file', () => {
   });
 
   const canMount = process.getuid?.() === 0 && tryMount();
-  it.skipIf(!canMount)('on a full disk changes nothing, and goes on when there is room', async () => {
+  it.skipIf(!canMount)('on a full disk changes nothing, and continues when there is space', async () => {
     const disk = join(directory, 'disk');
     mkdirSync(disk);
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'none', disk]);

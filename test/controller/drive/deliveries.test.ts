@@ -13,8 +13,8 @@ const named = (deliveries: Deliveries, silent: typeof behind, nowMs: number) => 
   ...deliveries.due(silent, nowMs),
 ];
 
-describe('what a device missed [C251]', () => {
-  /** Connected for long, and commanded at 10 s. */
+describe('a missed command of a device [C251]', () => {
+  /** Connected for a long time, and commanded at 10 s. */
   function commanded(): Deliveries {
     const deliveries = new Deliveries();
     deliveries.saw(on(1), 0);
@@ -22,11 +22,11 @@ describe('what a device missed [C251]', () => {
     return deliveries;
   }
 
-  it('is nothing as long as its connection lasts', () => {
+  it('is not assumed while its connection lasts', () => {
     expect(named(commanded(), behind, 1e9)).toEqual([]);
   });
 
-  it('is its command when it connects again and does not report it, once', () => {
+  it('is sent again once when the device reconnects and does not report it', () => {
     const deliveries = commanded();
     deliveries.saw(on(1, false), 11_000);
     expect(named(deliveries, behind, 30_000)).toEqual([]);
@@ -36,7 +36,7 @@ describe('what a device missed [C251]', () => {
     expect(named(deliveries, behind, 99_000)).toEqual([]);
   });
 
-  it('is nothing when it connects again and is at work', () => {
+  it('is not assumed when the device reconnects and is working', () => {
     const deliveries = commanded();
     deliveries.saw(on(2), 31_000);
     expect(named(deliveries, unanswered, 99_000)).toEqual([]);
@@ -49,7 +49,7 @@ describe('what a device missed [C251]', () => {
     expect(named(deliveries, behind, 36_000)).toEqual(['crane-7']);
   });
 
-  it('shows that the controller is deaf when a device that was asked says nothing', () => {
+  it('shows that the controller receives nothing if a queried device stays silent', () => {
     const deliveries = commanded();
     deliveries.saw(on(2), 31_000);
     expect(named(deliveries, behind, 36_000)).toEqual(['crane-7']);

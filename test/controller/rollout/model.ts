@@ -9,7 +9,7 @@ import {
   type Stage,
 } from '../../../src/controller/rollout/index.ts';
 
-/** What a device of the model does with a command. */
+/** How a device of the model treats a command. */
 export type Fate = 'commit' | 'fail' | 'silent';
 
 export const rules: Rules = { soakSeconds: 0, successPercent: 100, errorPercent: 0, approval: false };
@@ -106,7 +106,7 @@ export class RolloutModel {
     return plan;
   }
 
-  /** What every controller does when it begins: whatever is marked stands on the broker. */
+  /** The first step of every controller: publishes every marked command to the broker. */
   repair(): void {
     for (const { device, version, undoVersion, sentAtMs, undoSentAtMs } of this.rollout.members) {
       const wanted = undoSentAtMs !== undefined ? undoVersion : sentAtMs !== undefined ? version : undefined;

@@ -41,7 +41,7 @@ function settle(model: RolloutModel): void {
 }
 
 describe('a rollout', () => {
-  it('never has more devices out than its stage allows', () => {
+  it('never has more unfinished devices than its stage allows', () => {
     fc.assert(
       fc.property(fleet, fc.array(fate, { minLength: 40, maxLength: 40 }), moves, (given, fates, played) => {
         const model = modelOf(given, fates);
@@ -187,7 +187,7 @@ describe('the next step', () => {
     });
   });
 
-  it('bears as many failures as it was told, and as few that are good', () => {
+  it('tolerates the configured failures and requires the configured successes', () => {
     const mixed = [answered('committed'), answered('refused', 'no-space')];
     expect(planWave(...after(mixed), 1)).toMatchObject({ do: 'halt' });
     const lenient = { ...rules, errorPercent: 50, successPercent: 50 };
@@ -198,7 +198,7 @@ describe('the next step', () => {
     });
   });
 
-  it('goes on without who is away where the success share allows it, and awaits them at the end', () => {
+  it('continues without absent devices if the success share allows it', () => {
     const halfGood = { ...rules, successPercent: 50 };
     const away = [answered('committed'), undefined];
     expect(planWave(...after(away, { rules: halfGood }), 1)).toMatchObject({ do: 'send', wave: 1 });
@@ -216,7 +216,7 @@ describe('the next step', () => {
     });
   });
 
-  it('leaves out who was commanded otherwise since', () => {
+  it('leaves out devices that have received another command since', () => {
     const other: Seen = { trustedVersion: 9, currentVersion: 9, healthy: true, answers: new Map() };
     expect(planWave(...after([answered('committed'), other]), 1)).toMatchObject({ do: 'send', wave: 1 });
     const [rollout] = after([]);
@@ -227,7 +227,7 @@ describe('the next step', () => {
     });
   });
 
-  it('waits for an approval between stages where it is asked for', () => {
+  it('waits for a required approval between stages', () => {
     const good = [answered('committed'), answered('committed')];
     const wanted = { rules: { ...rules, approval: true } };
     expect(planWave(...after([], wanted), 0)).toMatchObject({ do: 'send', wave: 0 });

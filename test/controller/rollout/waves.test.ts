@@ -10,7 +10,7 @@ const stage = fc.oneof(
 );
 
 describe('waves', () => {
-  it('have each device exactly once, in the same order whoever asks', () => {
+  it('have each device exactly once, in a stable order', () => {
     fc.assert(
       fc.property(fc.nat(60), fc.array(stage), fc.string(), (count, stages, id) => {
         const waves = wavesOf(id, names(count), stages);
@@ -21,7 +21,7 @@ describe('waves', () => {
     );
   });
 
-  it('are as large as the stages say, which are cumulative', () => {
+  it('are as large as the stages require, which are cumulative', () => {
     const sizes = (...stages: string[]) =>
       wavesOf('r', names(40), stages.map(parseStage)).map(({ length }) => length);
     expect(sizes('1', '10%', '50%')).toEqual([1, 3, 16, 20]);

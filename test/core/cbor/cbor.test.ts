@@ -246,7 +246,7 @@ describe.each(decoders)('decoded values of $name', ({ decode }) => {
     expect(decode(fromHex('8181818181818181 00'), limits)).toEqual([[[[[[[[0]]]]]]]]);
   });
 
-  it('do not share memory with the message and leave it as it was', () => {
+  it('do not share memory with the message and leave it unchanged', () => {
     const message = encodeCbor({ a: Uint8Array.of(1, 2, 3) });
     const value = decode(message, limits) as { a: Uint8Array };
     expect(Object.keys(message)).toEqual(Object.keys(Uint8Array.from(message)));

@@ -14,13 +14,13 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 describe('a directory', () => {
-  it('is made with those above it, by two at once, and is kept when it is there', async () => {
+  it('is created with its parents, by two at once, and kept if it exists', async () => {
     await Promise.all([makeDirectory(at('a/b/c'), 0o700), makeDirectory(at('a/b/c'), 0o700)]);
     await makeDirectory(at('a/b/c'));
     expect([at('a'), at('a/b/c')].map((path) => statSync(path).mode & 0o777)).toEqual([0o700, 0o700]);
   });
 
-  it('is not made below a file, or in place of one or of a link to nothing', async () => {
+  it('is not created below or over a file, or over a dangling link', async () => {
     writeFileSync(at('file'), '');
     symlinkSync('nothing', at('link'));
     await expect(makeDirectory(at('file/a'))).rejects.toMatchObject({ code: 'ENOTDIR' });
@@ -28,7 +28,7 @@ describe('a directory', () => {
     await expect(makeDirectory(at('link/a'))).rejects.toMatchObject({ code: 'EEXIST' });
   });
 
-  it.each(['/proc/harbour', '/proc/harbour/fleet'])('is refused in time at %s', async (path) => {
+  it.each(['/proc/harbour', '/proc/harbour/fleet'])('is refused early at %s', async (path) => {
     await expect(makeDirectory(path)).rejects.toMatchObject({
       code: 'not-found',
       message: '/proc/harbour cannot be made: the directory /proc takes no directories; name another place',
@@ -36,13 +36,13 @@ describe('a directory', () => {
   });
 });
 
-it('a fleet below /proc is refused in time, with the path', async () => {
+it('a fleet below /proc is refused early, with the path', async () => {
   const { status, err } = await wherry(['--fleet', '/proc/harbour/fleet', 'fleet', 'init', 'harbour']);
   expect(err).toMatch(/\/proc\/harbour cannot be made: the directory \/proc takes no directories/);
   expect(status).toBe(64);
 });
 
-it('a fleet that cannot be made whole leaves nothing', async () => {
+it('a fleet that cannot be created completely leaves nothing behind', async () => {
   mkdirSync(at('harbour'));
   writeFileSync(at('harbour/keys'), 'a file');
   const init = (path: string) => wherry(['--fleet', at(path), 'fleet', 'init', 'harbour']);

@@ -14,7 +14,7 @@ function textOf(folder: string, isWanted: (file: string) => boolean): string {
     .join('\n');
 }
 
-/** Codes that stand by themselves in no word of `text`. */
+/** Codes that do not occur as separate words in `text`. */
 const missingIn = (text: string): RefusalCode[] =>
   codes.filter((code) => !new RegExp(`(?<![\\w-])${code}(?![\\w-])`).test(text));
 

@@ -45,7 +45,7 @@ describe('an error of the file system', () => {
     });
   });
 
-  it("in one of wherry's own files is not reported as a mistake of the user", () => {
+  it("in one of wherry's own files is not reported as a user error", () => {
     expect(diskRefusal(raised('ENOENT'), 'version 7 cannot be saved')).toMatchObject({
       code: 'disk-failed',
       message:

@@ -13,7 +13,7 @@ it('finds a group by its whole name', () => {
 });
 
 it.skipIf(process.getuid?.() !== 0)(
-  '[C180] leaves the socket to root where the group does not exist',
+  '[C180] leaves the socket to root if the group does not exist',
   async () => {
     const directory = await mkdtemp(join(tmpdir(), 'wherry-api-'));
     const lines: string[] = [];

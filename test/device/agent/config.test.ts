@@ -43,7 +43,7 @@ describe('wherry.toml', () => {
     });
   });
 
-  it('takes MQTT 5, TLS files and limits', () => {
+  it('accepts MQTT 5, TLS files and limits', () => {
     const toml = `${minimal}version = 5\nca = "/ca.pem"\ncert = "/c.pem"\nkey = "/k.pem"\n[limits]\nreserve_bytes = 0\n[store]\ncompression = "lz4"\n`;
     expect(parseConfig(toml)).toMatchObject({
       broker: { version: 5, ca: '/ca.pem', cert: '/c.pem', key: '/k.pem' },
@@ -52,7 +52,7 @@ describe('wherry.toml', () => {
     });
   });
 
-  it('[C157] takes several broker addresses in place of one', () => {
+  it('[C157] accepts several broker addresses instead of one', () => {
     const several = (urls: string) => minimal.replace('url = "mqtt://broker:1883"', `urls = ${urls}`);
     expect(parseConfig(several('["mqtts://a", "mqtt://b:1884"]')).broker.urls).toEqual([
       'mqtts://a',
@@ -73,7 +73,7 @@ describe('wherry.toml', () => {
     );
   });
 
-  it('[C159] takes an interval of visits in place of a kept session', () => {
+  it('[C159] accepts an interval of visits instead of a permanent session', () => {
     expect(parseConfig(minimal).broker.visitEverySeconds).toBeUndefined();
     const timer = `${minimal}connection = "timer"\n`;
     expect(parseConfig(`${timer}interval_seconds = 900\n`).broker.visitEverySeconds).toBe(900);
@@ -103,7 +103,7 @@ describe('wherry.toml', () => {
     );
   });
 
-  it('[C178] takes groups in their order, and labels', () => {
+  it('[C178] accepts groups in their order, and labels', () => {
     const toml = `groups = ["kitchen", "floor-2"]\n${minimal}[labels]\nsite = "pier 4"\n`;
     expect(parseConfig(toml)).toMatchObject({ groups: ['kitchen', 'floor-2'], labels: { site: 'pier 4' } });
   });
@@ -157,7 +157,7 @@ describe('wherry.toml', () => {
     expect(fault(`${minimal}[api]\nuser = "x"\n`)).toBe('wherry.toml: api.user is not a known key');
   });
 
-  it('has a list of what pods may have, of which a given key replaces the default', () => {
+  it('has an allow list with defaults, each replaced by its key', () => {
     const { allow } = parseConfig(minimal);
     expect(allow.volumes.map(({ path }) => path)).toContain('/srv');
     expect(allow).toMatchObject({ root: true, hostPorts: [{ first: 1, last: 65_535 }] });

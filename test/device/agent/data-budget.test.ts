@@ -45,8 +45,8 @@ async function countedBroker() {
 }
 
 /**
- * IPv4 and TCP with timestamps have 52 bytes. A question, its answer, which acknowledges it, and
- * the acknowledgement of the answer are three packets for two pieces.
+ * The headers of IPv4 and TCP with timestamps have 52 bytes. A request, its answer (which
+ * acknowledges it) and the acknowledgement of the answer are three packets for two pieces.
  */
 const headerBytes = (3 * 52) / 2;
 const [minuteMs, dayMs, days] = [60_000, 86_400_000, 30] as const;
@@ -101,20 +101,20 @@ describe('the data of an idle device', () => {
     };
     const transport = new MqttTransport({ url, version: 4 });
 
-    // What a ping costs: a connection that has nothing to say but those.
+    // The cost of a ping, measured on a connection that sends only pings.
     const quiet = await transport.connect({
       ...{ clientId: 'quiet', keepaliveSeconds: 1, onMessage: () => undefined },
     });
     await until(() => counted.pieces >= 2); // CONNECT and its answer
     take();
     await until(() => counted.pieces >= 2);
-    // More than one when this process was held up.
+    // There are several pairs if this process was delayed.
     const pairs = Math.ceil(counted.pieces / 2);
     const pingBytes = take() / pairs;
     await quiet.close();
     take();
 
-    // A day of a device by a clock that the test moves, over one real connection.
+    // Days of a device on the test's clock, over one real connection.
     const clock = new FakeClock();
     const session = new DeviceSession({
       ...{ fleet: 'harbour', device: 'crane-7', bootId: 'boot-a', transport, clock },

@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-describe('what a report says of the key of the device [C153]', () => {
+describe('the device key in a report [C153]', () => {
   const places = () => ({ deviceKey: join(root, 'key.cred'), devicePublicKey: join(root, 'key.asc') });
   const made = (by: string): void => {
     writeFileSync(places().deviceKey, 'sealed');
@@ -20,11 +20,11 @@ describe('what a report says of the key of the device [C153]', () => {
     );
   };
 
-  it('is nothing where there is none', () => {
+  it('is absent if the device has no key', () => {
     expect(encryptionCapability(places())).toEqual([]);
   });
 
-  it('is its fingerprint and what seals it', () => {
+  it('is its fingerprint and what sealed it', () => {
     made('tpm2');
     expect(encryptionCapability(places())).toEqual([
       { name: 'encryption', available: true, detail: `key ${'ab'.repeat(20)}, sealed by the TPM` },

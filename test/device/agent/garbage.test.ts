@@ -6,7 +6,7 @@ interface Made {
   readonly logged: readonly string[];
 }
 
-/** Rounds on a device that has nothing to do; `collect` is called with the number of the round. */
+/** Rounds on an idle device. `collect` receives the number of the round. */
 function make(
   collect: (round: number) => Promise<void>,
   over: Partial<GarbagePorts> = {},
@@ -37,7 +37,7 @@ describe('garbage', () => {
   it('is collected for a request that comes while a collection ends', async () => {
     const made = make(() => Promise.resolve());
     made.rounds.begin();
-    // Whatever turn of the event loop the request comes in, it is not lost.
+    // The request is not lost in any turn of the event loop.
     for (let turns = 0; turns < 12; turns++) {
       const before = made.collected;
       for (let turn = 0; turn < turns; turn++) await Promise.resolve();
@@ -47,7 +47,7 @@ describe('garbage', () => {
     }
   });
 
-  it('is not collected under a deployment, nor when wherryd has stopped meanwhile', async () => {
+  it('is not collected during a deployment, nor once wherryd is stopping', async () => {
     const stopping = new AbortController();
     let end = (): void => undefined;
     const rest = () => new Promise<void>((resolve) => (end = resolve));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { HeapRest } from '../../../src/device/agent/heap-rest.ts';
 
-/** A heap whose garbage takes four collections to go. */
+/** A heap that needs four collections to free its garbage. */
 class FakeHeap {
   needed = 8 << 20;
   garbage = 0;
@@ -18,7 +18,7 @@ class FakeHeap {
 }
 
 describe('the heap at rest', () => {
-  it('is shrunk when messages have grown it by half a megabyte since', () => {
+  it('is shrunk after messages have grown it by half a megabyte', () => {
     const heap = new FakeHeap();
     const rest = new HeapRest(heap);
     rest.shrink();
@@ -27,7 +27,7 @@ describe('the heap at rest', () => {
     expect(heap).toMatchObject({ collections: 8, garbage: 0 });
   });
 
-  it('is left alone while it has grown by less', () => {
+  it('is left alone after smaller growth', () => {
     const heap = new FakeHeap();
     const rest = new HeapRest(heap);
     rest.shrink();
@@ -36,7 +36,7 @@ describe('the heap at rest', () => {
     expect(heap.collections).toBe(4);
   });
 
-  it('grows with what is needed, and is not shrunk for it again and again', () => {
+  it('grows with live objects, and is not shrunk repeatedly for them', () => {
     const heap = new FakeHeap();
     const rest = new HeapRest(heap);
     rest.shrink();
@@ -45,7 +45,7 @@ describe('the heap at rest', () => {
     expect(heap.collections).toBe(8);
   });
 
-  it('is left alone before the start has come to rest', () => {
+  it('is left alone until the start has settled', () => {
     const heap = new FakeHeap();
     heap.garbage = 5 << 20;
     new HeapRest(heap).look();

@@ -12,13 +12,13 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true }));
 
-it('the record for the local API is the last one, whole, however slow the writes are', async () => {
+it('the record for the local API is the newest one and whole, even with slow writes', async () => {
   const path = join(directory, 'record.json');
   const { network, api } = parseConfig(
     'fleet = "farm"\ndevice = "pump-1"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n',
   );
   const keep = recordKeeper(path);
-  // Each is shorter than the one before, and comes while that is written.
+  // Each is shorter than the previous one, and arrives while that one is written.
   const lengths = [300_000, 200_000, 100_000, 0];
   await Promise.all(
     lengths.map((length) =>

@@ -22,10 +22,7 @@ import { aedesBroker, type RealBroker } from '../../support/real-brokers.ts';
 import { systemClock } from '../../../src/core/ports/index.ts';
 import { until } from '../../support/system-clock.ts';
 
-/**
- * A device on a real broker. In place of the journal stands a program, whose output is read as
- * journalctl's.
- */
+/** A device on a real broker. A program replaces journalctl. */
 
 const topics = deviceTopics('farm', 'pump-1');
 let operator: GeneratedKey;
@@ -50,7 +47,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** The wall clock stands at the time of the requests, five seconds after they are issued. */
+/** The wall clock is fixed five seconds after the issue of the requests. */
 const startedMs = systemClock.monotonicMs();
 const clock = {
   ...systemClock,
@@ -112,7 +109,7 @@ const endsIn = (answers: readonly LogAnswer[]): readonly LogEnd[] =>
   answers.flatMap((answer) => ('end' in answer ? [answer] : []));
 const textOf = (answers: readonly LogAnswer[]): string =>
   Buffer.concat(answers.flatMap((answer) => ('text' in answer ? [answer.text] : []))).toString();
-/** Prints so many bytes, `0123456789…`. */
+/** Prints this many bytes, `0123456789…`. */
 const printing = (bytes: number): readonly string[] => ['sh', '-c', `yes 012345678 | head -c ${bytes}`];
 const signed = (change: Partial<LogRequest> = {}): Promise<Uint8Array> =>
   publishRequest({ ...logRequest, ...change }, operator);
@@ -127,14 +124,14 @@ describe('a request for logs', () => {
     for (const answer of answers) if ('text' in answer) expect(answer.text.length).toBeLessThanOrEqual(8192);
   });
 
-  it('[C233] ends at its limit, and says how much it left out', async () => {
+  it('[C233] ends at its limit, and reports how much it left out', async () => {
     const { answers, ask, end } = await device(printing(50_000));
     await ask(await signed({ limitBytes: 9_000 }));
     expect(await end()).toMatchObject({ end: 'limit', sentBytes: 9_000, leftOutBytes: 41_000 });
     expect(textOf(answers)).toHaveLength(9_000);
   });
 
-  it('[C233] ends at its deadline, although the pod goes on writing', async () => {
+  it('[C233] ends at its deadline, although the pod keeps writing', async () => {
     const sleeps: number[] = [];
     let passTime = (): void => undefined;
     const deadline = new Promise<void>((resolve) => (passTime = resolve));
@@ -156,7 +153,7 @@ describe('a request for logs', () => {
     expect(textOf(answers)).toBe('first\n');
   });
 
-  it('[C233] ends when an empty message says so, and when a newer request comes', async () => {
+  it('[C233] ends on an empty message and on a newer request', async () => {
     const { answers, ask, end } = await device(['sh', '-c', 'echo first; exec sleep 600']);
     await ask(await signed({ follow: true }));
     await until(() => textOf(answers) === 'first\n');
@@ -167,7 +164,7 @@ describe('a request for logs', () => {
     expect(await end(2)).toMatchObject({ end: 'stopped' });
   });
 
-  it('[C233] reads no more than the broker takes', async () => {
+  it('[C233] reads no more than the broker accepts', async () => {
     let taken = 0;
     const { requests } = await device(['yes'], {
       publish: () => new Promise((resolve) => setImmediate(() => resolve(++taken < 50))),
@@ -192,7 +189,7 @@ describe('a request for logs', () => {
     expect(textOf(answers)).toBe('');
   });
 
-  it('[C232] is refused when it is replayed, also to a wherryd that was restarted', async () => {
+  it('[C232] is refused when replayed, also by a restarted wherryd', async () => {
     const message = await signed();
     const first = await device(printing(10));
     await first.ask(message);
@@ -214,7 +211,7 @@ describe('a request for logs', () => {
     const strange = await publishRequest(logRequest, attacker);
     for (let sent = 0; sent < 300; sent++)
       await ask(sent % 2 === 0 ? strange : Buffer.from(`rubbish ${sent}`));
-    // The broker has all of them; the device may still be at it.
+    // The broker has all of them. The device may still be processing them.
     await until(() => examined() >= 10);
     await requests.close();
     expect(examined()).toBe(10);
@@ -223,7 +220,7 @@ describe('a request for logs', () => {
   });
 });
 
-describe('marks of answered requests', () => {
+describe('records of answered requests', () => {
   const mark = (id: string, expires: number, nowSeconds: number) =>
     rememberRequest(join(directory, 'asked'), { id: id.padEnd(64, '0'), expires, nowSeconds });
 

@@ -12,7 +12,7 @@ import type { Connection } from '../../../src/wire/mqtt/index.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { until } from '../../support/system-clock.ts';
 
-/** A TLS broker that demands a client certificate and notes its name. */
+/** A TLS broker that requires a client certificate and records its name. */
 
 const directory = mkdtempSync(join(tmpdir(), 'wherry-renew-'));
 const at = (name: string): string => join(directory, name);
@@ -95,7 +95,7 @@ describe('a client certificate that is renewed in place', () => {
     expect(names).toEqual(['old', 'new']);
   });
 
-  it('[C237] is not used while it is half written, or does not fit its key', async () => {
+  it('[C237] is not used while it is incomplete or does not match its key', async () => {
     const { connect, lines } = await device();
     for (const cert of [text('new.pem').slice(0, 300), '', text('new.pem')]) {
       put(cert, 'client.pem');
@@ -108,7 +108,7 @@ describe('a client certificate that is renewed in place', () => {
     expect(names.at(-1)).toBe('new');
   });
 
-  it('[C237] may lie in one file with its key, which one rename replaces', async () => {
+  it('[C237] may share a file with its key, which one rename replaces', async () => {
     for (const half of ['pem', 'key']) put(text('old.pem') + text('old.key'), `client.${half}`);
     const { connect } = await device();
     await (await connect()).close();

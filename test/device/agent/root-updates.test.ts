@@ -50,7 +50,7 @@ const put = (path: string, content: Uint8Array | string): void => {
 };
 const root = (version: number): Uint8Array => messages[version - 1] ?? new Uint8Array();
 
-/** A device whose examinations happen here, by way of the files that its unit would read. */
+/** A device that examines in this process, from the files that its unit would read. */
 async function openDevice(disk = new CrashingDisk()) {
   const keeper = await openState(stateSlots(disk, '/state'));
   const clock = new FakeClock();
@@ -113,7 +113,7 @@ describe('a device without a root', () => {
     expect(device.trust.deploy()).toEqual({ keys: ['FLEET'], threshold: 1 });
   });
 
-  it('[C86] takes its first root from a file, and then ignores the key directories', async () => {
+  it('[C86] reads its first root from a file, and then ignores the key directories', async () => {
     put('local/deploy/fleet.asc', 'FLEET');
     put('local/images/root.d/fleet.asc', 'IMAGES');
     put('system/root.cbor', root(1));
@@ -125,7 +125,7 @@ describe('a device without a root', () => {
       keys: [bob.publicKey],
       threshold: 1,
     });
-    // What the directories say of keys still holds.
+    // Scopes and revocations in the directories still apply.
     expect(device.trust.copies()).toEqual(['FLEET', 'IMAGES']);
     expect(device.log.at(-1)).toBe('await 2');
   });
@@ -140,7 +140,7 @@ describe('a device without a root', () => {
     });
     put('local/root.cbor', 'rubbish');
     await expect(device.settled()).rejects.toMatchObject({ code: 'config-invalid' });
-    // It is not even read.
+    // The device does not even read it.
     put('local/root.cbor', Buffer.alloc(200_000));
     await expect(device.settled()).rejects.toMatchObject({
       code: 'config-invalid',
@@ -153,7 +153,7 @@ describe('a device without a root', () => {
 });
 
 describe('a device with a root', () => {
-  it('[C81] [C85] follows one root with the next, also after a restart', async () => {
+  it('[C81] [C85] follows each root to the next, also after a restart', async () => {
     put('local/root.cbor', root(1));
     const device = await openDevice();
     await device.settled();
@@ -182,7 +182,7 @@ describe('a device with a root', () => {
     expect(device.trust.deploy().keys).toEqual([alice.publicKey]);
   });
 
-  it('[C86] takes a later root from a file, and the next ones from the network', async () => {
+  it('[C86] reads a later root from a file, and the next ones from the network', async () => {
     put('local/root.cbor', root(1));
     const device = await openDevice();
     await device.settled();
@@ -253,7 +253,7 @@ describe('a device with a root', () => {
   });
 });
 
-it('[C81] a deployment that saves an older state does not take a root back', async () => {
+it('[C81] a deployment that saves an older state does not revert a root', async () => {
   const keeper = await openState(stateSlots(new CrashingDisk(), '/state'));
   await keeper.update((state) => acceptRoot(state, first));
   const before = keeper.state;

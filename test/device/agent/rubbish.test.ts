@@ -13,7 +13,7 @@ import { WorldModel } from '../../support/world-model.ts';
 const messageOf = (event: DeploymentEvent | undefined): string =>
   event === undefined || event.outcome === 'committed' ? '' : event.message;
 
-/** A supervisor that examines by `verdict`; only what the tests read is real. */
+/** A supervisor whose examinations return `verdict`. Only what the tests read is real. */
 function device(verdict: (text: string) => void, ports: Partial<SupervisorPorts> = {}) {
   const clock = new FakeClock();
   const world = new WorldModel();
@@ -63,7 +63,7 @@ describe('an examination that failed for reasons of the device', () => {
     expect(events).toMatchObject([{ version: 0, outcome: 'refused', code: 'internal' }]);
   });
 
-  it('[C27] is tried again when the broker sends the message again', async () => {
+  it('[C27] is retried when the broker sends the message again', async () => {
     let broken = true;
     const { supervisor, clock, examined, events } = device(() => {
       if (broken) oomKill();
@@ -77,7 +77,7 @@ describe('an examination that failed for reasons of the device', () => {
     expect(events.some(({ version, outcome }) => version === 7 && outcome === 'committed')).toBe(true);
   });
 
-  it('[C27] is not tried again after another message has come', async () => {
+  it('[C27] is not retried after another message has arrived', async () => {
     const { supervisor, clock, examined } = device((text) => {
       if (text === 'old') oomKill();
     });
@@ -90,7 +90,7 @@ describe('an examination that failed for reasons of the device', () => {
 });
 
 describe('a disk that cannot be written', () => {
-  it('[C27] is named with the version, without source lines, and the command is tried again', async () => {
+  it('[C27] is named with the version, without source lines, and the command is retried', async () => {
     const save = async () => {
       await open('/proc/none', 'w');
     };
@@ -106,7 +106,7 @@ describe('a disk that cannot be written', () => {
     expect(examined).toHaveLength(2);
   });
 
-  it('is reported as no-space when there are no blocks or inodes', async () => {
+  it('is reported as no-space when it has no free blocks or inodes', async () => {
     const save = async () => {
       const handle = await open('/dev/full', 'w');
       await handle.write('x').finally(() => handle.close());

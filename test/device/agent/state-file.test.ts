@@ -10,7 +10,7 @@ import { CrashingDisk } from '../store/crashing-disk.ts';
 
 const directory = '/state';
 
-/** A device whose older slot says that version 3 was trusted, and whose newer one has this body. */
+/** A device whose older slot trusts version 3, and whose newer slot has this body. */
 async function slotsWith(newest: Uint8Array) {
   const disk = new CrashingDisk();
   const slots = stateSlots(disk, directory);
@@ -49,7 +49,7 @@ describe('a state that an older wherry saved', () => {
 });
 
 describe('a state that is saved', () => {
-  it('is read back with any names and messages', async () => {
+  it('can be read back with any names and messages', async () => {
     const long = 'n'.repeat(200);
     const pod = {
       ...deployedPod(long),
@@ -85,7 +85,7 @@ describe('a state that is saved', () => {
     expect((await openState(slots)).state).toEqual(state);
   });
 
-  it('is not written when it could not be read back', async () => {
+  it('is not written if it could not be read back', async () => {
     const slots = stateSlots(new CrashingDisk(), directory);
     const keeper = await openState(slots);
     await keeper.save({ ...emptyState, trusted: { version: 3, payloadSha256: 'a', issued: 1 } });

@@ -11,8 +11,8 @@ import { WorldModel } from '../../support/world-model.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 
 /**
- * A command as the examiner of these tests reads it: `<version> <content>`, or `bad` for one that
- * is refused.
+ * A command in the form that the examiner of these tests reads: `<version> <content>`, or `bad` for
+ * one that it refuses.
  */
 function command(version: number, content: string): Uint8Array {
   return Buffer.from(`${version} ${content}`);
@@ -29,14 +29,14 @@ function desired(version: number, content: string): DesiredState {
   });
 }
 
-/** Resolves never; rejects when the signal is aborted. */
+/** Never resolves; rejects when the signal is aborted. */
 async function endOf(signal: AbortSignal | undefined): Promise<never> {
   return await new Promise<never>((_, reject) =>
     signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
   );
 }
 
-/** A world whose pods called `slow` never come to the end of their probation. */
+/** A world in which the probation of pods named `slow` never ends. */
 class World extends WorldModel {
   override async probation(...[pods, , signal]: Partial<Parameters<Deployable['probation']>>) {
     await super.probation([], { seconds: 0 });
@@ -91,7 +91,7 @@ function device(
   return { world, events, journal, steps, debug, examined, repeated, clock, supervisor, outcomes };
 }
 
-/** Until nothing moves any more: nothing here waits for time. */
+/** Waits until all promises have settled. No test here waits for time. */
 async function rest(): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await settle();
 }
@@ -108,7 +108,7 @@ describe('the supervisor', () => {
     expect([...world.running]).toEqual(['web-a']);
   });
 
-  it('follows a message in debug entries, also one that is skipped', async () => {
+  it('traces a message in debug entries, also a skipped one', async () => {
     const { supervisor, debug } = device();
     supervisor.receive(command(1, 'a'));
     await rest();
@@ -120,7 +120,7 @@ describe('the supervisor', () => {
     ]);
   });
 
-  it('[C85] judges a refused command again under another root', async () => {
+  it('[C85] examines a refused command again under another root', async () => {
     const { supervisor, examined, events } = device();
     const refused = Buffer.from('bad');
     for (let count = 0; count < 2; count += 1) {
@@ -135,7 +135,7 @@ describe('the supervisor', () => {
     expect(events).toHaveLength(2);
   });
 
-  it('[C44] runs a newer version in place of one that is under way', async () => {
+  it('[C44] runs a newer version instead of an unfinished one', async () => {
     const { supervisor, outcomes, world } = device();
     supervisor.receive(command(1, 'old'));
     await rest();
@@ -168,7 +168,7 @@ describe('the supervisor', () => {
     expect([...world.running]).toEqual(['web-old']);
   });
 
-  it('[C23] saves a version as trusted and pending in one write, when what it supersedes has ended', async () => {
+  it('[C23] saves a version as trusted and pending in one write, once the old run has ended', async () => {
     const { supervisor, world } = device();
     supervisor.receive(command(1, 'old'));
     await rest();
@@ -189,7 +189,7 @@ describe('the supervisor', () => {
     expect(world.state.trusted.issued).toBe(3);
   });
 
-  it('[C55] logs each step of an activation, and reports the one under way', async () => {
+  it('[C55] logs each step of an activation, and reports the current one', async () => {
     const { supervisor, steps, world } = device();
     supervisor.receive(command(1, 'old'));
     await rest();
@@ -209,7 +209,7 @@ describe('the supervisor', () => {
     expect(reported).toEqual(words.map((step) => ({ version: 2, phase: 'activate', step })));
   });
 
-  it('rests when the message is examined and the deployment has ended', async () => {
+  it('is idle once the message is examined and the deployment has ended', async () => {
     const { supervisor } = device();
     await supervisor.rest();
     let rested = false;
@@ -224,7 +224,7 @@ describe('the supervisor', () => {
     expect(supervisor.deployment).toMatchObject({ version: 3, phase: 'committed' });
   });
 
-  it('[C24] ignores the same command when it comes again', async () => {
+  it('[C24] ignores the same command when it arrives again', async () => {
     const { supervisor, outcomes, world, examined } = device();
     supervisor.receive(command(1, 'a'));
     await rest();
@@ -239,7 +239,7 @@ describe('the supervisor', () => {
     expect(outcomes()).toEqual(['1 committed']);
   });
 
-  it('[C250] has the report repeated when a known command comes again, at a bounded rate', async () => {
+  it('[C250] repeats the report when a known command arrives again, at a bounded rate', async () => {
     const { supervisor, repeated, clock } = device();
     supervisor.receive(command(1, 'a'));
     await rest();
@@ -255,7 +255,7 @@ describe('the supervisor', () => {
     expect(repeated).toHaveLength(4);
   });
 
-  it('[C6] [C50] answers a refused message once, and reports it until a valid one comes', async () => {
+  it('[C6] [C50] answers a refused message once, and reports it until a valid one arrives', async () => {
     const { supervisor, events, journal } = device();
     supervisor.receive(Buffer.from('bad'));
     await rest();
@@ -267,14 +267,14 @@ describe('the supervisor', () => {
     expect(supervisor.refused).toBeUndefined();
   });
 
-  it('reads only the last of the messages that come during an examination', async () => {
+  it('reads only the last of the messages that arrive during an examination', async () => {
     const { supervisor, examined } = device();
     for (const version of [1, 2, 3, 4]) supervisor.receive(command(version, 'x'));
     await rest();
     expect(examined).toEqual(['1 x', '4 x']);
   });
 
-  it('leaves a deployment pending when wherryd ends, and resumes it', async () => {
+  it('leaves a deployment pending when wherryd stops, and resumes it', async () => {
     const { supervisor, world, outcomes } = device();
     supervisor.receive(command(1, 'slow'));
     await rest();
@@ -287,7 +287,7 @@ describe('the supervisor', () => {
     expect(next.supervisor.deployment).toMatchObject({ version: 1, phase: 'probation' });
   });
 
-  it('[C260] obeys a command while the pods start, and starts them again if it was refused', async () => {
+  it('[C260] obeys a command while the pods start, and restarts them if it was refused', async () => {
     const starts: string[] = [];
     const { supervisor, world, outcomes } = device(new World(), async (signal) => {
       starts.push('begun');
@@ -326,7 +326,7 @@ describe('the supervisor', () => {
     expect(done).toEqual(['pods started after 2 refused']);
   });
 
-  it('[C260] rests when an examination has ended while the pods still start', async () => {
+  it('[C260] is idle when an examination has ended while the pods still start', async () => {
     const { supervisor } = device(new World(), endOf);
     void supervisor.resume();
     supervisor.receive(Buffer.from('bad'));
@@ -335,7 +335,7 @@ describe('the supervisor', () => {
     expect(supervisor.busy).toBe(false);
   });
 
-  it('[C260] starts the pods again ten seconds after that failed, and no more once it was done', async () => {
+  it('[C260] retries the start of the pods after ten seconds, until it succeeds', async () => {
     let starts = 0;
     const { supervisor, clock, journal } = device(new World(), () => {
       starts += 1;
@@ -350,7 +350,7 @@ describe('the supervisor', () => {
     expect(starts).toBe(2);
   });
 
-  it('[C71] [C260] replaces a damaged image when the pods have started', async () => {
+  it('[C71] [C260] replaces a damaged image once the pods have started', async () => {
     const { supervisor, world } = device();
     supervisor.receive(command(1, 'image'));
     await rest();
@@ -367,7 +367,7 @@ describe('the supervisor', () => {
     expect(world.calls.slice(-3)).toEqual(['stop web-image', 'unmount sha512-image', 'start web-image']);
   });
 
-  it('ends an examination without an answer when it is closed, and takes no more messages', async () => {
+  it('ends an examination without an answer when closed, and accepts no more messages', async () => {
     const { supervisor, examined, journal, outcomes, world } = device();
     supervisor.receive(command(1, 'never'));
     await settle();
@@ -378,7 +378,7 @@ describe('the supervisor', () => {
     expect([journal, outcomes(), world.calls]).toEqual([[], [], []]);
   });
 
-  it('[C71] replaces a damaged image when the running command comes again', async () => {
+  it('[C71] replaces a damaged image when the running command arrives again', async () => {
     const { supervisor, world, journal, outcomes } = device();
     supervisor.receive(command(1, 'image'));
     await rest();

@@ -11,12 +11,13 @@ import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { WorldModel } from '../../support/world-model.ts';
 
 /**
- * A command of these tests: `<target> <version> <content>`; `withdrawn` withdraws the target. With
- * a fourth word it is for a share of the group: `inside` has the device in it, `outside` has not.
+ * A command of these tests: `<target> <version> <content>`. The content `withdrawn` withdraws the
+ * target. With a fourth word the command is for a share of the group: `inside` includes the device,
+ * `outside` does not.
  */
 function desired(text: string): DesiredState {
   const [target = '', version = '', content = '', part] = text.split(' ');
-  // The place of the device is 47386.
+  // The device's place in the group is 47386.
   const bounds = part === 'inside' ? { from: 47_386, to: 47_387 } : { from: 0, to: 47_386 };
   const share = part === undefined ? {} : { share: bounds };
   const name = target as AcName;
@@ -31,7 +32,7 @@ function desired(text: string): DesiredState {
   });
 }
 
-/** A world whose pods called `slow` never come to the end of their probation. */
+/** A world in which the probation of pods named `slow` never ends. */
 class World extends WorldModel {
   override async probation(...[pods, , signal]: Partial<Parameters<Deployable['probation']>>) {
     await super.probation([], { seconds: 0 });
@@ -40,11 +41,11 @@ class World extends WorldModel {
   }
 }
 
-/** A device in these groups whose messages are judged as wherry-examine judges them. */
+/** A device in these groups whose messages are examined as wherry-examine does. */
 function device(groups: readonly string[], world = new World()) {
   const events: DeploymentEvent[] = [];
   const examined: string[] = [];
-  /** What the broker retains, by target. */
+  /** The messages that the broker retains, by target. */
   const retained = new Map<string, string>();
   const supervisor: Supervisor = new Supervisor({
     keeper: world,
@@ -84,7 +85,7 @@ function device(groups: readonly string[], world = new World()) {
         supervisor.receive(Buffer.from(message), target === 'device' ? undefined : target);
     }
   };
-  /** Publishes a command on the topic of its target, or on this one. */
+  /** Publishes a command on the topic of its target, or on `topic`. */
   const publish = async (text: string, on = text.split(' ')[0] ?? ''): Promise<void> => {
     retained.set(on, text);
     supervisor.receive(Buffer.from(text), on === 'device' ? undefined : on);
@@ -115,7 +116,7 @@ describe('a device in groups', () => {
     expect(answers()).toEqual(['floor 5 committed', 'kitchen 2 committed', 'device 1 committed']);
   });
 
-  it('[C175] answers a command that is passed over once, and remembers its version', async () => {
+  it('[C175] answers a passed-over command once, and remembers its version', async () => {
     const { publish, world, answers, reconnect, events } = device(['kitchen']);
     await publish('device 1 a');
     await publish('kitchen 9 b');
@@ -130,7 +131,7 @@ describe('a device in groups', () => {
     expect(answers().at(-1)).toBe('kitchen 0 version-older');
   });
 
-  it("[C177] runs its group's command after its own was withdrawn, and goes on until then", async () => {
+  it('[C177] runs its own command until it is withdrawn, then that of its group', async () => {
     const { publish, world, answers } = device(['kitchen', 'floor']);
     await publish('device 1 a');
     await publish('device 2 withdrawn');
@@ -151,7 +152,7 @@ describe('a device in groups', () => {
     ]);
   });
 
-  it('[C177] takes a command that comes in one packet with one that it has judged before', async () => {
+  it('[C177] accepts a command that arrives in one packet with a known one', async () => {
     const { supervisor, publish, answers } = device(['kitchen']);
     await publish('device 1 a');
     await publish('device 2 withdrawn');
@@ -161,7 +162,7 @@ describe('a device in groups', () => {
     expect(answers().at(-1)).toBe('kitchen 3 committed');
   });
 
-  it('[C177] ends a deployment that is under way when its target is withdrawn', async () => {
+  it('[C177] ends a running deployment when its target is withdrawn', async () => {
     const { publish, world, answers } = device(['kitchen']);
     await publish('kitchen 1 a');
     await publish('device 1 slow');
@@ -175,7 +176,7 @@ describe('a device in groups', () => {
     ]);
   });
 
-  it('[C176] trusts a passed-over command while a deployment goes on, and loses neither', async () => {
+  it('[C176] trusts a passed-over command during a deployment, and loses neither', async () => {
     const { publish, world, supervisor } = device(['kitchen']);
     await publish('device 1 slow');
     await publish('kitchen 9 b');
@@ -184,7 +185,7 @@ describe('a device in groups', () => {
     expect(world.state.pending?.desired.version).toBe(1);
   });
 
-  it('[C175] does not try a version of a group again that was rolled back', async () => {
+  it('[C175] does not retry a version of a group that was rolled back', async () => {
     const { publish, reconnect, world, answers } = device(['kitchen']);
     world.refuse = { probation: 'probation-failed' };
     await publish('kitchen 1 a');
@@ -207,7 +208,7 @@ describe('a device in groups', () => {
     expect([...world.running]).toEqual(['web-b']);
   });
 
-  it('[C174] is held up by a flood on the topic of a group no longer than by one examination', async () => {
+  it('[C174] is delayed by a flood on the topic of a group by one examination at most', async () => {
     const { publish, supervisor, examined, world } = device(['kitchen']);
     await publish('kitchen 1 a');
     examined.length = 0;
@@ -219,8 +220,8 @@ describe('a device in groups', () => {
   });
 });
 
-describe('a device in a group of which shares are commanded', () => {
-  it('[C228] goes on outside of a share, says nothing, and obeys a wider one', async () => {
+describe('a device in a group with commands for shares', () => {
+  it('[C228] continues silently outside of a share, and obeys a wider one', async () => {
     const { publish, world, answers, reconnect } = device(['kitchen']);
     await publish('kitchen 1 a');
     await publish('kitchen 2 b outside');
@@ -238,7 +239,7 @@ describe('a device in a group of which shares are commanded', () => {
     expect(answers().at(-1)).toBe('kitchen 3 committed');
   });
 
-  it('[C228] goes on after it was in a share and the next one is without it', async () => {
+  it('[C228] continues when it was in one share and is not in the next', async () => {
     const { publish, world, answers } = device(['kitchen']);
     await publish('kitchen 1 a');
     await publish('kitchen 2 b inside');
@@ -247,7 +248,7 @@ describe('a device in a group of which shares are commanded', () => {
     expect(answers()).toEqual(['kitchen 1 committed', 'kitchen 2 committed']);
   });
 
-  it('[C228] restarts nothing when a wider share, or all of the group, has its pods', async () => {
+  it('[C228] restarts nothing when a wider share, or the whole group, has its pods', async () => {
     const { publish, world } = device(['kitchen']);
     await publish('kitchen 1 a inside');
     const started = world.calls.filter((call) => call.startsWith('start')).length;
@@ -258,7 +259,7 @@ describe('a device in a group of which shares are commanded', () => {
     expect(world.calls.filter((call) => call.startsWith('stop'))).toEqual([]);
   });
 
-  it('[C228] carries a deployment of the version before to its end', async () => {
+  it('[C228] completes a deployment of the previous version', async () => {
     const { publish, world, supervisor, answers } = device(['kitchen']);
     await publish('kitchen 1 slow');
     await publish('kitchen 2 b outside');
@@ -270,7 +271,7 @@ describe('a device in a group of which shares are commanded', () => {
     expect(answers()).toEqual(['kitchen 1 superseded', 'kitchen 3 committed']);
   });
 
-  it('[C228] that never followed the group gets nothing, and its next group counts', async () => {
+  it('[C228] that never followed the group ignores it and follows its next group', async () => {
     const { publish, world, answers } = device(['kitchen', 'floor']);
     await publish('kitchen 2 b outside');
     expect([...world.running]).toEqual([]);
@@ -293,7 +294,7 @@ describe('a device in a group of which shares are commanded', () => {
     expect(answers()).toEqual(['kitchen 1 committed', 'floor 1 passed-over']);
   });
 
-  it('[C228] takes up its next group when its own command goes and the share is without it', async () => {
+  it('[C228] follows its next group if its own command is withdrawn outside the share', async () => {
     const { publish, world, answers } = device(['kitchen', 'floor']);
     await publish('kitchen 1 a');
     await publish('kitchen 2 b outside');
@@ -301,14 +302,14 @@ describe('a device in a group of which shares are commanded', () => {
     await publish('device 1 d');
     expect([...world.running]).toEqual(['web-d']);
     await publish('device 2 withdrawn');
-    // Version 1 of the kitchen is on the broker no more: the floor is next.
+    // The broker no longer has version 1 of the kitchen, so the floor is next.
     expect([...world.running]).toEqual(['web-c']);
     expect(answers().at(-1)).toBe('floor 1 committed');
     await publish('kitchen 3 e');
     expect([...world.running]).toEqual(['web-e']);
   });
 
-  it('[C228] has its own command go on, whatever share comes meanwhile', async () => {
+  it('[C228] keeps running its own command, whatever share arrives meanwhile', async () => {
     const { publish, world, answers } = device(['kitchen']);
     await publish('device 1 a');
     await publish('kitchen 1 b outside');
@@ -317,7 +318,7 @@ describe('a device in a group of which shares are commanded', () => {
     expect(answers()).toEqual(['device 1 committed', 'kitchen 2 passed-over']);
   });
 
-  it('[C228] does not take a withdrawal back when a share without it follows', async () => {
+  it('[C228] does not undo a withdrawal when a share without it follows', async () => {
     const { publish, world } = device(['kitchen', 'floor']);
     await publish('kitchen 1 a');
     await publish('kitchen 2 withdrawn');

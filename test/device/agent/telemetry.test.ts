@@ -40,7 +40,7 @@ describe('telemetry of a device', () => {
     });
   });
 
-  it('[C190] leaves out what a device cannot measure, and rates after one reading', () => {
+  it('[C190] omits what a device cannot measure, and rates after one reading', () => {
     const { disk: _disk, ...bare } = sampleReadings({ temperatures: [], coolings: [], apps: [] });
     const texts = { stat: undefined, memory: undefined, load: undefined, firmware: undefined };
     expect(telemetryOf(undefined, { ...bare, ...texts })).toEqual({
@@ -61,13 +61,13 @@ describe('telemetry of a device', () => {
     expect(telemetryOf(undefined, sampleReadings(changes)).device.throttled).toBe(throttled);
   });
 
-  it('[C190] has no rate of an app that was started again', () => {
+  it('[C190] has no rate of a restarted app', () => {
     const [app] = later.apps;
     const restarted = { ...later, apps: app === undefined ? [] : [{ ...app, cpuUsec: 5 }] };
     expect(telemetryOf(sampleReadings(), restarted).apps[0]?.cpuPercent).toBeUndefined();
   });
 
-  it('[C190] is read of this machine as the usual tools show it', async () => {
+  it('[C190] agrees with the usual tools on this machine', async () => {
     const readings = { ...sampleReadings(), ...(await lookAtDevice('/')) };
     const { device } = telemetryOf(undefined, readings);
     const total = Number(/^Mem:\s+(\d+)/m.exec(execFileSync('free', ['-b'], { encoding: 'utf8' }))?.[1]);
@@ -84,7 +84,7 @@ describe('telemetry of a device', () => {
   });
 });
 
-describe('what telemetry is published', () => {
+describe('published telemetry', () => {
   const base = telemetryOf(sampleReadings(), later);
   const device = (changes: Partial<Telemetry['device']>): Telemetry => ({
     ...base,
@@ -119,7 +119,7 @@ describe('what telemetry is published', () => {
     expect(hasMoved(base, now)).toBe(moved);
   });
 
-  it('[C191] is what moved from what was published last, so a slow drift is not lost', () => {
+  it('[C191] has what changed since the last publication, so a slow drift is not lost', () => {
     const some = record({
       step: integer({ min: 1, max: 3 }),
       looks: integer({ min: 20, max: 60 }),
@@ -158,7 +158,7 @@ describe('what telemetry is published', () => {
     };
     const done = sendTelemetry(ports, 300, stop.signal);
     await clock.pass(1_800_000);
-    // The first look, the first with rates, the heat.
+    // The first reading, the first with rates, the heat.
     expect(sent.map((one) => one.device.temperatureCelsius)).toEqual([52, 52, 80]);
     expect(errors).toHaveLength(1);
     stop.abort();
@@ -166,7 +166,7 @@ describe('what telemetry is published', () => {
   });
 });
 
-describe('a report that only the schedule asks for', () => {
+describe('a report that is due only by schedule', () => {
   const app = {
     name: 'web',
     imageId: 'sha512-1',

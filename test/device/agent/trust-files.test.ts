@@ -27,7 +27,7 @@ it('[A9.16] a device reads the keys of both stores with their scopes, except mas
   expect(files.deployKeys()).toEqual(['OPERATOR']);
   expect(keysOf('example.com/web')).toEqual(['TEAM', 'VENDOR']);
   expect(keysOf('example.com/website')).toEqual(['VENDOR']);
-  // What an operator does meanwhile counts at once.
+  // Changes by an operator apply at once.
   put('local/images/root.d/vendor.asc', '');
   put('local/deploy/operator.asc', '');
   expect(keysOf('example.com/website')).toEqual([]);

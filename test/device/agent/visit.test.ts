@@ -29,7 +29,7 @@ describe('a visit to the broker', () => {
     expect(visitIsOver(facts(changes))).toBe(over);
   });
 
-  it('[C159] ends whatever happens, and never while something is under way within its bound', () => {
+  it('[C159] always ends, and never during work that is within its bound', () => {
     const some = record({
       sinceStartMs: integer({ min: 0, max: 24 * hour }),
       connectedForMs: option(integer({ min: 0, max: 24 * hour }), { nil: undefined }),

@@ -11,7 +11,7 @@ let units = '';
 beforeEach(() => (units = mkdtempSync(join(tmpdir(), 'wherry-wake-'))));
 afterEach(() => rmSync(units, { recursive: true }));
 
-/** What was asked of systemd, which runs the timer or not. */
+/** The requests to systemd, which runs the timer or not. */
 function ports(options: { refuses?: boolean } = {}) {
   const asked: string[] = [];
   let isActive = false;
@@ -41,7 +41,7 @@ function ports(options: { refuses?: boolean } = {}) {
 }
 
 describe('the timer that starts wherryd', () => {
-  it('[C159] is written and started once, and written again with another interval', async () => {
+  it('[C159] is written and started once, and rewritten with another interval', async () => {
     const one = ports();
     const ready = (visitEverySeconds: number) => readyToVisit(one.with, { visitEverySeconds }, one.journal);
     expect(await ready(900)).toEqual({ areOn: true, isWoken: false });
@@ -53,7 +53,7 @@ describe('the timer that starts wherryd', () => {
     expect(readFileSync(one.file, 'utf8')).toContain('\nOnUnitInactiveSec=60s\n');
   });
 
-  it('[C159] goes when the connection is kept', async () => {
+  it('[C159] is removed when the connection is permanent', async () => {
     const one = ports();
     await readyToVisit(one.with, { visitEverySeconds: 900 }, one.journal);
     expect(await readyToVisit(one.with, {}, one.journal)).toEqual({ areOn: false, isWoken: false });
@@ -63,7 +63,7 @@ describe('the timer that starts wherryd', () => {
     expect(one.asked).toHaveLength(4);
   });
 
-  it('[C159] of that name that an administrator made is left alone', async () => {
+  it('[C159] is left alone if an administrator made it', async () => {
     const one = ports();
     writeFileSync(one.file, '[Timer]\nOnCalendar=daily\n');
     await readyToVisit(one.with, {}, one.journal);

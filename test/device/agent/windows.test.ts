@@ -18,12 +18,12 @@ describe('a maintenance window [C170]', () => {
     expect(await new WindowClock(berlin).isOpen(at('2026-01-02T01:30:00Z'))).toBe(true);
   });
 
-  it('is found open by a wherryd that starts in the middle of it', async () => {
+  it('is open for a wherryd that starts in the middle of it', async () => {
     const day = { cron: '30 3 * * *', durationSeconds: 86_400, timeZone: 'UTC' };
     expect(await new WindowClock(day).isOpen(at('2026-07-02T03:29:59Z'))).toBe(true);
   });
 
-  it('is judged again when the clock is set back', async () => {
+  it('is evaluated again when the clock is set back', async () => {
     const clock = new WindowClock(berlin);
     expect(await clock.isOpen(at('2026-07-02T00:30:00Z'))).toBe(true);
     expect(await clock.isOpen(at('2026-07-01T12:00:00Z'))).toBe(false);
@@ -35,7 +35,7 @@ describe('a maintenance window [C170]', () => {
     expect(() => new WindowClock({ ...berlin, timeZone: 'Europe/Atlantis' })).toThrow(/no time zone/);
   });
 
-  it('leaves nothing in the list of tasks of the library', () => {
+  it('leaves no task in the list of the library', () => {
     const before = getTasks().size;
     new WindowClock(berlin);
     expect(getTasks().size).toBe(before);

@@ -55,7 +55,7 @@ describe('a deployment', () => {
     expect([...world.stagedUnits]).toEqual(['web-new']);
   });
 
-  it('waits before its activation, says what for, and stages again when it may begin [C172]', async () => {
+  it('waits before its activation, reports why, and stages again when it may begin [C172]', async () => {
     const world = deviceWithPending();
     world.waits = ['locked', 'locked', 'closed'];
     const told = await run(world);
@@ -68,7 +68,7 @@ describe('a deployment', () => {
     expect(world.state.current?.version).toBe(2);
   });
 
-  it('is superseded while it waits, and nothing was touched [C44]', async () => {
+  it('is superseded while it waits, before it has changed anything [C44]', async () => {
     const world = deviceWithPending();
     world.waits = ['locked'];
     const abort = new AbortController();
@@ -91,7 +91,7 @@ describe('a deployment', () => {
     expect(world.waits).toEqual(['locked']);
   });
 
-  it('judges the loss of the broker if its policy says so and the broker was there before [C173]', async () => {
+  it('counts a loss of the broker if its policy requires it and there was a connection [C173]', async () => {
     for (const [brokerLoss, hasBroker, expected] of [
       ['roll-back', true, { seconds: 1, brokerLossMs: 61_000 }],
       ['roll-back', false, { seconds: 1 }],
@@ -109,7 +109,7 @@ describe('a deployment', () => {
     }
   });
 
-  it('names the scheduled pods that ran before, whose last run says nothing of it [C220]', async () => {
+  it('names the scheduled pods that ran before, whose last run does not count [C220]', async () => {
     const world = deviceWithPending();
     const pods = [deployedPod('web-old'), { ...deployedPod('backup'), timer: 'backup.timer' }];
     world.state = { ...world.state, current: { version: 1, pods, imageIds: [imageIdOf('old')] } };
@@ -117,7 +117,7 @@ describe('a deployment', () => {
     expect(world.probationTerms).toEqual({ seconds: 1, unchanged: ['backup.timer'] });
   });
 
-  it('reports how many bytes have arrived, and of how many', async () => {
+  it('reports how many bytes of how many have arrived', async () => {
     const told = await run(deviceWithPending());
     expect(told).toContainEqual({ version: 2, phase: 'fetch', receivedBytes: 10, totalBytes: 10 });
   });
@@ -132,7 +132,7 @@ describe('a deployment', () => {
     expect(world.calls).not.toContain('pull');
   });
 
-  it('remembers images of earlier ones, but not more than a state can hold', async () => {
+  it('remembers images of earlier ones, up to the limit of a state', async () => {
     const world = deviceWithPending();
     for (let version = 2; version < 60; version++) {
       const { pending: _none, ...rest } = world.state;
@@ -146,7 +146,7 @@ describe('a deployment', () => {
     expect(ids.length).toBeLessThan(40);
   });
 
-  it('renders a tree that layers cannot make once its images are there, remembers it, and finds it again', async () => {
+  it('renders a tree that layers cannot form, remembers it, and finds it again', async () => {
     const world = deviceWithPending();
     world.needed = [rendering('1', 'new')];
     await run(world);
@@ -186,7 +186,7 @@ describe('a deployment', () => {
     ]);
   });
 
-  it('collects garbage when there is no room for a volume, and only then refuses', async () => {
+  it('collects garbage if a volume does not fit, and only then refuses', async () => {
     const world = deviceWithPending();
     const stage = world.stage.bind(world);
     let isFull = true;
@@ -213,7 +213,7 @@ describe('a deployment', () => {
     ]);
   });
 
-  it('remembers the trees that the current and the previous deployment need, and no others', async () => {
+  it('remembers only the trees that the current and the previous deployment need', async () => {
     const world = deviceWithPending();
     for (let version = 2; version < 7; version++) {
       world.needed = [rendering(`${version}`, 'new')];
@@ -221,7 +221,7 @@ describe('a deployment', () => {
       world.state = { ...rest, pending: { desired: desired(version, 'new'), attempts: 0 } };
       await run(world);
     }
-    // What was needed before is forgotten with the next tree that comes.
+    // The next tree makes the device forget earlier ones.
     expect(world.state.trees?.map(({ id }) => id)).toEqual([treeIdOf('4'), treeIdOf('5'), treeIdOf('6')]);
     expect(decodeState(encodeState(world.state))).toEqual(world.state);
   });
@@ -280,7 +280,7 @@ describe('a deployment', () => {
     },
   );
 
-  it('of several pods runs all of them, or none when one does not start [C42]', async () => {
+  it('of several pods runs all of them, or none if one does not start [C42]', async () => {
     const two = {
       ...desired(2, 'new'),
       pods: ['web', 'db'].map((name) => ({ name: name as AcName, manifest: Buffer.from('new') })),
@@ -306,7 +306,7 @@ describe('a deployment', () => {
     expect(told.at(-1)).toMatchObject({ version: 2, phase: 'superseded', code: 'superseded' });
   });
 
-  it('stays pending when the daemon ends', async () => {
+  it('stays pending when the daemon stops', async () => {
     const world = deviceWithPending();
     const abort = new AbortController();
     abort.abort(new Error('stopping'));
@@ -314,7 +314,7 @@ describe('a deployment', () => {
     expect(world.state.pending?.desired.version).toBe(2);
   });
 
-  it('that takes the device down in three activations goes back to the previous set [C46]', async () => {
+  it('that crashes the device in three activations is rolled back [C46]', async () => {
     const world = deviceWithPending();
     for (let boots = 0; boots < 3; boots++) {
       const abort = new AbortController();
@@ -333,7 +333,7 @@ describe('a deployment', () => {
 });
 
 describe('a power cut', () => {
-  it('before any step leaves the old or the new set, and the deployment then ends by itself [C45]', async () => {
+  it('before any step leaves the old or the new set, and the deployment still ends [C45]', async () => {
     const steps = await countSteps();
     expect(steps).toBeGreaterThan(10);
     for (let cutAt = 0; cutAt < steps; cutAt++) {
@@ -355,7 +355,7 @@ describe('a power cut', () => {
   });
 });
 
-/** A signal that is aborted as soon as the power is gone, as the daemon's own end would be. */
+/** A signal that is aborted when the power is cut, as at the end of the daemon. */
 function powerless(world: WorldModel): AbortSignal {
   const abort = new AbortController();
   const push = world.calls.push.bind(world.calls);
@@ -377,7 +377,7 @@ describe('the table of phases', () => {
   const rows = Object.entries(transitions).flatMap(([phase, events]) =>
     Object.entries(events).map(([event, next]) => ({ phase, event, next })),
   );
-  /** Of each phase, the step that a test can make fail in it. */
+  /** The step of each phase that a test can make fail. */
   const steps = {
     ...{ fetch: 'pull', stage: 'stage', wait: 'untilNextLook', activate: 'start' },
     probation: 'probation',
@@ -386,7 +386,7 @@ describe('the table of phases', () => {
   it.each(rows)('drives a run: $event in $phase leads to $next', async ({ phase, event, next }) => {
     const world = deviceWithPending();
     const step = steps[phase as keyof typeof steps];
-    // Told only by one that is held.
+    // Only a held deployment reports this.
     if (phase === 'wait' || next === 'wait') world.waits = event === 'open' ? [] : ['locked'];
     const abort = new AbortController();
     if (event === 'newer') {
@@ -417,7 +417,7 @@ describe('the table of phases', () => {
     else expect(order).toContain(`${phase},${next}`);
   });
 
-  it('says how a run ends that cannot clean up after its commit: committed', async () => {
+  it('reports a run that cannot clean up after its commit as committed', async () => {
     const world = deviceWithPending();
     world.refuse = { forget: 'internal' };
     const told: DeploymentReport[] = [];

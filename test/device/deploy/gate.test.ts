@@ -17,7 +17,7 @@ const window: Activation = {
   windows: [{ cron: '0 2 * * *', durationSeconds: 3600, timeZone: 'UTC' }],
 };
 
-/** What is asked for, what the device knows, and the beginning of what it waits for. */
+/** The request, what the device knows, and the beginning of the reason to wait. */
 const rows: readonly [string, Activation | undefined, Partial<GateFacts>, string | undefined][] = [
   ['a command without a policy begins now', undefined, {}, undefined],
   ['now begins now', { when: 'now' }, {}, undefined],

@@ -58,7 +58,7 @@ const objects = new Map([
   [imageIdOf('stranger'), 50],
 ]);
 
-describe('what a store holds', () => {
+describe('the content of a store', () => {
   const uses = imageUses(state, objects, mountOf, (unit) => unit === 'web.service');
   const of = (id: string) => uses.find((use) => use.id === imageIdOf(id));
 
@@ -147,13 +147,13 @@ describe('the images that a state remembers', () => {
     expect(() => decodeState(encodeState(damaged))).toThrow(/not a digest of fs-verity/);
   });
 
-  it('[A2.9] are refused with a pod whose UUID is not its own', () => {
+  it('[A2.9] are refused with a pod that has a wrong UUID', () => {
     const pods = [{ ...pod('web', 'a'), uuid: '../../etc' }];
     const damaged = { ...emptyState, current: { version: 1, pods, imageIds: [] } };
     expect(() => decodeState(encodeState(damaged))).toThrow(/uuid: expected a UUID, found "..\/..\/etc"/);
   });
 
-  it('are read back with manifests of any size', () => {
+  it('can be read back with manifests of any size', () => {
     const large = [1, 2, 3].map((number) => ({ ...image(`m${number}`), manifest: new Uint8Array(1 << 20) }));
     expect(decodeState(encodeState({ ...emptyState, images: large })).images).toHaveLength(3);
   });

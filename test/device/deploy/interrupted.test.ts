@@ -38,7 +38,7 @@ function desired(version: number): DesiredState {
   };
 }
 
-/** What becomes of the deployment when it is taken up again. */
+/** How the deployment ends after it is resumed. */
 interface Fate {
   readonly name: string;
   readonly arrange: (world: WorldModel, abort: AbortController) => void;
@@ -66,8 +66,8 @@ const superseded: readonly Fate[] = Array.from({ length: 16 }, (_, after) => ({
 const succeeds: Fate = { name: 'nothing', arrange: () => undefined };
 
 /**
- * Runs until wherryd is killed before the step with this index, counted from now; false when it
- * ended before.
+ * Runs until wherryd is killed before the step with this index, counted from now. False if the
+ * deployment ended before.
  */
 async function runUntilKilled(world: WorldModel, step: number): Promise<boolean> {
   const abort = new AbortController();
@@ -92,7 +92,7 @@ async function run(world: WorldModel, fate: Fate): Promise<DeploymentReport | un
   return told.at(-1);
 }
 
-/** Exactly one of the two sets runs, starts at boot, and is what the state calls current. */
+/** Exactly one of the two sets runs, starts at boot, and is current in the state. */
 function expectOneSet(world: WorldModel, when: string): void {
   const { state } = world;
   const names = state.current?.pods.map(({ name }) => name).sort();
@@ -106,7 +106,7 @@ const interruptions = [
   ['the power is cut', (world: WorldModel) => world.boot()],
 ] as const;
 
-describe.each(interruptions)('[C41] [C42] a deployment that is taken up after %s', (how, afterwards) => {
+describe.each(interruptions)('[C41] [C42] a deployment that is resumed after %s', (how, afterwards) => {
   it.each([...refused, ...superseded, succeeds])('ends with one whole set: $name', async (fate) => {
     for (let step = 0; ; step++) {
       const world = deviceWithPending();
@@ -126,7 +126,7 @@ describe.each(interruptions)('[C41] [C42] a deployment that is taken up after %s
     }
   });
 
-  it('ends with one whole set when that happens twice', async () => {
+  it('ends with one whole set after two interruptions', async () => {
     for (let first = 0; ; first++) {
       if (!(await runUntilKilled(deviceWithPending(), first))) break;
       for (let second = 0; ; second++) {
@@ -154,7 +154,7 @@ describe('[C253] a previous set that hangs at its start', () => {
     ['the end of wherryd', new Error('wherryd is stopping'), 'rolled-back'],
   ] as const;
 
-  it.each(ends)('is not waited for after %s, and all of it is started', async (_, reason, phase) => {
+  it.each(ends)('is not awaited after %s, and all of it is started', async (_, reason, phase) => {
     const world = deviceWithPending();
     world.refuse = { probation: 'probation-failed' };
     world.hanging.add('web-old');
@@ -168,7 +168,7 @@ describe('[C253] a previous set that hangs at its start', () => {
     expectOneSet(world, 'after the abort');
   });
 
-  it('is not waited for by the command that ended the activation', async () => {
+  it('is not awaited by the command that ended the activation', async () => {
     for (const step of ['start web-new', 'start db-new', 'probation']) {
       const world = deviceWithPending();
       for (const name of ['web-old', 'db-old']) world.hanging.add(name);
@@ -184,7 +184,7 @@ describe('[C253] a previous set that hangs at its start', () => {
     }
   });
 
-  it('is not waited for while an interrupted deployment downloads again', async () => {
+  it('is not awaited while an interrupted deployment downloads again', async () => {
     const world = deviceWithPending();
     world.state = { ...world.state, pending: { desired: desired(2), attempts: 1 } };
     world.running.clear();
@@ -201,7 +201,7 @@ describe('[C253] a previous set that hangs at its start', () => {
 });
 
 describe('a deployment whose activation was interrupted', () => {
-  it('lets the previous set run while it downloads and renders again [C42]', async () => {
+  it('keeps the previous set running while it downloads and renders again [C42]', async () => {
     for (let step = 0; ; step++) {
       const world = deviceWithPending();
       if (!(await runUntilKilled(world, step))) break;

@@ -26,7 +26,7 @@ const start = ({ name }: DeployedPod): Step => ({
 });
 
 describe('the plan of an activation', () => {
-  it('starts every app, in the order of the set, where nothing runs', () => {
+  it('starts every app, in the order of the set, if nothing runs', () => {
     expect(planActivation([], [web, db], [])).toEqual([adopt(web, db), start(web), start(db)]);
   });
 
@@ -39,7 +39,7 @@ describe('the plan of an activation', () => {
     ]);
   });
 
-  it('stops networks after their apps, before other pods need the addresses', () => {
+  it('stops networks after their apps and before other pods need the addresses', () => {
     const network = 'wherry-network-web.service';
     const attached = { ...web, mounts: [...web.mounts, network] };
     const units = [...loaded(web), { name: network, activeState: 'active' }];
@@ -125,7 +125,7 @@ describe('the plan of an activation with scheduled pods', () => {
     expect(planActivation(running, [backup], [])).toEqual([adopt(backup)]);
   });
 
-  it('[C220] stops a timer first, and then what it may have started since it was looked at', () => {
+  it('[C220] stops a timer first, and then what it may have started meanwhile', () => {
     expect(planActivation([...waiting, ...loaded(db)], [web], [])).toEqual([
       { do: 'stop', units: [timer], why: 'not in the set' },
       { do: 'stop', units: [service, run, 'db.service'], why: 'not in the set' },
@@ -135,7 +135,7 @@ describe('the plan of an activation with scheduled pods', () => {
     ]);
   });
 
-  it('[C220] lets no run begin while an image is replaced', () => {
+  it('[C220] allows no run to begin while an image is replaced', () => {
     expect(planActivation(waiting, [backup], [replaced('image-a')])).toEqual([
       adopt(backup),
       { do: 'stop', units: [timer], why: 'image replaced' },
@@ -145,7 +145,7 @@ describe('the plan of an activation with scheduled pods', () => {
     ]);
   });
 
-  it('stops what is left of a pod whose timer was stopped before', () => {
+  it('stops the rest of a pod whose timer is stopped already', () => {
     const left = units({ [service]: 'active', [run]: 'active', [timer]: 'inactive' });
     expect(planActivation(left, [], [])).toEqual([
       { do: 'stop', units: [service, run], why: 'not in the set' },
@@ -154,12 +154,12 @@ describe('the plan of an activation with scheduled pods', () => {
   });
 });
 
-describe('a plan that is cut anywhere and made again', () => {
+describe('a plan that is interrupted anywhere and computed again', () => {
   const names = ['a', 'b', 'c', 'd', 'e'];
   const pods = fc.subarray(names).map((some) => some.map((name) => deployedPod(name, [`image-${name}`])));
   const images = fc.subarray(names).map((some) => some.map((name) => replaced(`image-${name}`)));
 
-  /** What is loaded after the first `count` steps. */
+  /** The loaded units after the first `count` steps. */
   function after(count: number, units: readonly LoadedUnit[], steps: readonly Step[]): LoadedUnit[] {
     const active = new Set(units.map(({ name }) => name));
     for (const step of steps.slice(0, count)) {
@@ -169,7 +169,7 @@ describe('a plan that is cut anywhere and made again', () => {
     return [...active].map((name) => ({ name, activeState: 'active' }));
   }
 
-  it('ends with exactly the set, from new objects, and then has nothing left to do', () => {
+  it('ends with exactly the set, from new objects, and then is empty', () => {
     fc.assert(
       fc.property(pods, pods, images, fc.nat(), (running, wanted, outdated, cut) => {
         const units = loaded(...running);
@@ -188,8 +188,8 @@ describe('a plan that is cut anywhere and made again', () => {
             .sort(),
         );
         expect(planActivation(end, wanted, [])).toEqual([adopt(...wanted)]);
-        // Whatever runs at the end was started after its object was unmounted, or its object was
-        // not replaced.
+        // Each app that runs at the end was started after its object was unmounted, or its object
+        // was not replaced.
         const all = [...done, ...second];
         for (const pod of wanted) {
           const unmounted = all.findLastIndex(

@@ -18,12 +18,12 @@ function desired(version: number): DesiredState {
 }
 
 /**
- * What uses the object is stopped, the object unmounted, and what was stopped started; the pod
- * `log` does not use it.
+ * Stops the units that use the object, unmounts it, and starts them again. The pod `log` does not
+ * use it.
  */
 const startedAnew = (id: string) => ['adopt', 'stop web', `unmount ${id}`, 'start web'];
 
-/** A device that runs version 3 with two images, one of which is not what was verified. */
+/** A device that runs version 3 with two images, one of which differs from the verified one. */
 function damagedDevice(): WorldModel {
   const world = new WorldModel();
   const images = ids.map((id): StoredImage => ({
@@ -49,7 +49,7 @@ function damagedDevice(): WorldModel {
 }
 
 describe('images of the running version', () => {
-  it('that are damaged are pulled again, and what runs from them is started anew [C71]', async () => {
+  it('that are damaged are pulled again, and their apps are restarted [C71]', async () => {
     const world = damagedDevice();
     expect(await repairImages(desired(3), world, world, never, clock)).toEqual(['example.com/b']);
     expect(world.calls).toEqual(['reserve', 'pull', 'save', ...startedAnew('sha512-b')]);
@@ -64,7 +64,7 @@ describe('images of the running version', () => {
     expect(world.calls).toEqual([]);
   });
 
-  it('that are intact have a damaged tree of them rendered again [C71]', async () => {
+  it('that are intact get a damaged tree rendered again [C71]', async () => {
     const world = damagedDevice();
     world.damaged.clear();
     const tree = { id: 'rendered-t' as const, name: 'example.com/a', imageIds: ids };
@@ -86,7 +86,7 @@ describe('images of the running version', () => {
     expect(world.calls).toEqual([]);
   });
 
-  it('that cannot be pulled do not change what runs', async () => {
+  it('that cannot be pulled do not affect running pods', async () => {
     const world = damagedDevice();
     world.refuse = { pull: 'download-failed' };
     await expect(repairImages(desired(3), world, world, never, clock)).rejects.toMatchObject({

@@ -32,7 +32,7 @@ function command(
   return desiredStateOf({ target, version, issued: version, expires: version + 1, ...change });
 }
 
-/** What a broker lets through, each with its target; versions of a target go up. */
+/** Messages that a broker delivers, each with its target. Versions of a target increase. */
 const messages = fc.array(
   fc.record({
     group: fc.constantFrom(...targets),
@@ -42,7 +42,7 @@ const messages = fc.array(
   { maxLength: 30 },
 );
 
-/** A device that follows the rules, and the command of each target that it was told last. */
+/** A device that follows the rules, and the last command of each target that it received. */
 function obey(told: readonly { group: string | undefined; withdrawn: boolean; stepUp: number }[]) {
   let state: DeviceState = emptyState;
   const last = new Map<string | undefined, DesiredState>();
@@ -56,7 +56,7 @@ function obey(told: readonly { group: string | undefined; withdrawn: boolean; st
       isFirst && !withdrawn
         ? acceptDesired(state, desired, digest, { groups })
         : trustDesired(state, desired, digest, { groups });
-    // A withdrawal has the commands of the others asked for again.
+    // After a withdrawal the device requests the commands of the others again.
     if (withdrawn)
       for (const [other, retained] of last)
         if (isUntried(state, groups, other))
@@ -66,7 +66,7 @@ function obey(told: readonly { group: string | undefined; withdrawn: boolean; st
 }
 
 describe('the targets of a device', () => {
-  it('[C175] follow the first target that has a command which was not withdrawn', () => {
+  it('[C175] select the first target with a command that was not withdrawn', () => {
     fc.assert(
       fc.property(messages, (told) => {
         const { state, last } = obey(told);
@@ -80,7 +80,7 @@ describe('the targets of a device', () => {
     );
   });
 
-  it('[C176] never go back in the version of any target, whatever comes in which order', () => {
+  it('[C176] never decrease the version of any target, in any order of messages', () => {
     fc.assert(
       fc.property(messages, (told) => {
         const { state, last } = obey(told);
@@ -91,7 +91,7 @@ describe('the targets of a device', () => {
     );
   });
 
-  it('[C176] survive a power cut: what is saved is read again', () => {
+  it('[C176] survive a power cut: the saved state is read again', () => {
     fc.assert(
       fc.property(messages, (told) => {
         const { state } = obey(told);
@@ -100,7 +100,7 @@ describe('the targets of a device', () => {
     );
   });
 
-  it('[C176] are kept by a deployment that saves without knowing of them', () => {
+  it('[C176] are kept when a deployment saves an older state', () => {
     const stale = acceptDesired(emptyState, command(undefined, 3), 'a', none);
     const saved = trustDesired(stale, command('kitchen', 9), 'b', { groups });
     expect(keepNewerTrust(stale, saved)).toEqual(saved);
@@ -108,14 +108,14 @@ describe('the targets of a device', () => {
     expect(keepNewerTrust(later, saved)).toEqual(later);
   });
 
-  it('[C176] begin a new era of versions for each target by itself', () => {
+  it('[C176] begin a new epoch of versions for each target separately', () => {
     const before = trustDesired(emptyState, command('kitchen', 900), 'a', { groups });
     const next = trustDesired(before, command('kitchen', 1), 'b', { era: 2, groups });
     expect(markOfTarget(next, 'kitchen')).toMatchObject({ version: 1, era: 2 });
     expect(markOfTarget(keepNewerTrust(before, next), 'kitchen')).toMatchObject({ version: 1, era: 2 });
   });
 
-  it('[C175] a group that left the configuration commands no more', () => {
+  it('[C175] a group that left the configuration is ignored', () => {
     const state = acceptDesired(emptyState, command('kitchen', 1), 'a', { groups });
     const both = trustDesired(state, command('floor', 1), 'b', { groups });
     expect(isUntried(both, ['kitchen', 'floor'], 'floor')).toBe(false);
@@ -123,7 +123,7 @@ describe('the targets of a device', () => {
     expect(markOfTarget(both, 'kitchen').version).toBe(1);
   });
 
-  it('[C228] stay so when a deployment saves what it knew before', () => {
+  it('[C228] stay so when a deployment saves an older state', () => {
     const own = acceptDesired(emptyState, command('kitchen', 1), 'a', { groups });
     const outside = standAside(own, command('kitchen', 2), 'b', { groups });
     expect(outside.follows).toBe('kitchen');
@@ -134,7 +134,7 @@ describe('the targets of a device', () => {
     expect(keepNewerTrust(other, passedBy)).toEqual(passedBy);
   });
 
-  it('a version that was rolled back is not tried again', () => {
+  it('a version that was rolled back is not retried', () => {
     const { pending: _ended, ...state } = acceptDesired(emptyState, command('kitchen', 1), 'a', { groups });
     expect(isUntried(state, groups, 'kitchen')).toBe(false);
   });
@@ -160,7 +160,7 @@ describe('a state of another release', () => {
     images: [],
   };
 
-  it('[C176] of a wherry without groups is read, and written as it was', () => {
+  it('[C176] of a wherry without groups is read, and written in its format', () => {
     const state = decodeState(encodeCbor(older));
     expect(state).toEqual(older);
     expect(isUntried(state, groups, undefined)).toBe(false);

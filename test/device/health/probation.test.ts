@@ -32,7 +32,7 @@ describe('a probation', () => {
     ).toEqual(['waiting', 'waiting', 'healthy']);
   });
 
-  it('starts again when the app was restarted', () => {
+  it('starts again after a restart of the app', () => {
     expect(
       judgeAll(10, [
         [0, {}],
@@ -53,7 +53,7 @@ describe('a probation', () => {
     ).toEqual(['waiting', 'waiting', 'unhealthy']);
   });
 
-  it('is not passed without the broker, ends when it stays away, and goes on when it comes back [C173]', () => {
+  it('is not passed without the broker, and fails if it stays away [C173]', () => {
     const judge = (
       rules: ReturnType<typeof probationRules>,
       looks: readonly [number, boolean][],
@@ -85,7 +85,7 @@ describe('a probation', () => {
         [10_000, false],
       ]),
     ).toEqual(['waiting', 'healthy']);
-    // A loss that is within its bound ends no probation before that bound.
+    // A loss within its bound does not end a probation before that bound.
     expect(probationRules(10, 3_660_000).deadlineMs).toBeGreaterThan(3_660_000);
   });
 
@@ -127,7 +127,7 @@ describe('a probation', () => {
     ).toEqual(['waiting', 'waiting', 'waiting', 'healthy']);
   });
 
-  it('ends at once when the probe fails of an app that said how long its start takes', () => {
+  it('ends at once when a probe fails after the announced start time', () => {
     const probation = new Probation(probationRules(10), 0, [well]);
     const sample = { ...well, hasStartPeriod: true };
     expect(probation.judge(1000, [{ ...sample, probe: notAsked }]).outcome).toBe('waiting');
@@ -137,7 +137,7 @@ describe('a probation', () => {
     });
   });
 
-  it('that an app ended is not the fault of its probe', () => {
+  it('an app that ended does not count as a failed probe', () => {
     const probation = new Probation(probationRules(10), 0, [well]);
     const ended = { ...well, activeState: 'activating', subState: 'auto-restart', probe: failing };
     expect(probation.judge(90_000, [ended])).toMatchObject({ outcome: 'unhealthy', byProbe: false });
@@ -145,7 +145,7 @@ describe('a probation', () => {
 });
 
 describe('the readings of a control group', () => {
-  it('are taken from the files of the kernel', () => {
+  it('are read from the files of the kernel', () => {
     const files: Record<string, string> = {
       'memory.current': '1048576\n',
       'memory.max': '67108864\n',
@@ -177,7 +177,7 @@ describe('a probation with a scheduled pod', () => {
     return samples.map((sample, at) => probation.judge(at * 5000, [{ ...well, ...sample }]).outcome);
   };
 
-  it('is passed without a run, and with runs that end well [C220]', () => {
+  it('is passed without a run, and with successful runs [C220]', () => {
     expect(judge(between, between, between, between).at(-1)).toBe('healthy');
     const running: Partial<AppSample> = { timer: 'active' };
     expect(judge(between, running, between, running).at(-1)).toBe('healthy');

@@ -4,7 +4,7 @@ import { usualRules } from '../../../src/device/pod/probe.ts';
 
 const rules = { ...usualRules, failures: 2, successes: 2, startPeriodSeconds: 10 };
 
-/** The states of an app that is asked once a second; `+` is an answer that is well. */
+/** The states of an app that is probed once a second; `+` is a good answer. */
 const statesOf = (answers: string, firstAtSeconds = 10): string => {
   let state = notAsked;
   const states = answers.split('').map((answer, index) => {
@@ -34,7 +34,7 @@ describe('probes of an app', () => {
     expect(statesOf('++--', 0)).toBe('.++-');
   });
 
-  it('an app that is starting is asked every second, and others at the interval', () => {
+  it('a starting app is probed every second, and others at the interval', () => {
     expect(nextProbeSeconds(notAsked, rules)).toBe(1);
     expect(nextProbeSeconds({ ...notAsked, state: 'passing' }, rules)).toBe(10);
     expect(nextProbeSeconds({ ...notAsked, state: 'failing' }, rules)).toBe(10);

@@ -41,7 +41,7 @@ describe('a probe by HTTP', () => {
     });
   });
 
-  it('says that nobody listens', async () => {
+  it('reports that no process listens', async () => {
     const port = await listen(createServer());
     await new Promise((done) => servers.splice(0)[0]?.close(done));
     expect(await askHttp({ ...at, port, path: '/' })).toMatchObject({
@@ -52,7 +52,7 @@ describe('a probe by HTTP', () => {
 });
 
 describe('a probe by TCP', () => {
-  it('takes a connection for well and sends nothing', async () => {
+  it('treats a connection as good and sends nothing', async () => {
     const received: Buffer[] = [];
     const server = createServer((socket) => socket.on('data', (data) => received.push(data)));
     const accepted = once(server, 'connection') as Promise<[Socket]>;
@@ -63,7 +63,7 @@ describe('a probe by TCP', () => {
     expect(received).toEqual([]);
   });
 
-  it('says that nobody listens', async () => {
+  it('reports that no process listens', async () => {
     const port = await listen(createServer());
     await new Promise((done) => servers.splice(0)[0]?.close(done));
     expect(await askTcp({ ...at, port })).toMatchObject({ ok: false });

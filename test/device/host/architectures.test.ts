@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { architecturesOf, type KernelFacts } from '../../../src/device/host/architectures.ts';
 
-/** Labels that run, and those that do not with the reason. */
+/** Labels that the device runs, and the others with the reason. */
 function lookAt(facts: KernelFacts): { runs: readonly string[]; lacks: Record<string, string> } {
   const { runs, capabilities } = architecturesOf(facts);
   expect(capabilities.filter(({ available }) => available)).toEqual(
@@ -15,7 +15,7 @@ describe('the programs that a device runs, and its report of them [C33]', () => 
   const arm64 = { machine: 'aarch64', processArch: 'arm64' };
   const both = (why: string) => ({ 'arch-armv7l': why, 'arch-armv6l': why });
 
-  it('is 32-bit programs too on ARMv8, when kernel and CPU do', () => {
+  it('includes 32-bit programs on ARMv8 if kernel and CPU support them', () => {
     expect(lookAt({ ...arm64, machine32: 'armv8l' })).toEqual({
       runs: ['aarch64', 'armv7l', 'armv6l'],
       lacks: {},
@@ -40,14 +40,14 @@ describe('the programs that a device runs, and its report of them [C33]', () => 
 
   it.each<[string, KernelFacts]>([
     ['on ARMv7', { machine: 'armv7l', processArch: 'arm' }],
-    // Raspberry Pi OS of 32 bits has a 64-bit kernel on recent boards.
+    // The 32-bit Raspberry Pi OS has a 64-bit kernel on recent boards.
     ['of a 32-bit system under a 64-bit kernel', { machine: 'aarch64', processArch: 'arm' }],
     ['of one that calls itself so', { machine: 'armv8l', processArch: 'arm' }],
   ])('is programs for ARMv7 and ARMv6 %s', (_where, facts) => {
     expect(lookAt(facts)).toEqual({ runs: ['armv7l', 'armv6l'], lacks: {} });
   });
 
-  it('is programs for ARMv6 only on ARMv6', () => {
+  it('is limited to ARMv6 programs on ARMv6', () => {
     expect(lookAt({ machine: 'armv6l', processArch: 'arm' })).toEqual({ runs: ['armv6l'], lacks: {} });
   });
 

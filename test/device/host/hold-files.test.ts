@@ -20,7 +20,7 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true }));
 
 describe('locks [C171]', () => {
-  it('are files of two directories; a file that cannot be read is one, too', () => {
+  it('are files of two directories, unreadable ones included', () => {
     expect(readLocks(places())).toEqual([]);
     const { boot, kept } = lockDirectories(places());
     write(join(boot, 'harvest'), '{"reason": "the harvester\\u001b[2J runs", "expires": 2000}');
@@ -34,7 +34,7 @@ describe('locks [C171]', () => {
     ]);
   });
 
-  it('hold where something else than a file of text has the name, and nothing waits for it', () => {
+  it('hold if the name is not that of a text file, and nothing blocks on it', () => {
     const { boot } = lockDirectories(places());
     mkdirSync(join(boot, 'directory'), { recursive: true });
     execFileSync('mkfifo', [join(boot, 'pipe')]);
@@ -48,7 +48,7 @@ describe('locks [C171]', () => {
     ]);
   });
 
-  it('have a reason that is whole characters, however long it was', () => {
+  it('have a reason that is cut between whole characters', () => {
     write(
       join(lockDirectories(places()).boot, 'long'),
       JSON.stringify({ reason: 'a🌾'.repeat(90), expires: 2000 }),
@@ -58,7 +58,7 @@ describe('locks [C171]', () => {
     expect(lock?.reason.at(-1)).toBe('?');
   });
 
-  it('and approvals are looked at each time', async () => {
+  it('and approvals are read each time', async () => {
     const time = { nowSeconds: 1000, clockTrusted: true };
     const why = holdOf(places(), 'boot', () => time);
     const base = desiredStateOf({ version: 7 });

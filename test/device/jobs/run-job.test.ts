@@ -22,7 +22,7 @@ beforeEach(() => {
   disk = new CrashingDisk();
 });
 
-/** Runs the addition of 2 and 3; `program` is what the unit does. */
+/** Runs the addition of 2 and 3, with `program` as the unit's program. */
 const run = (program: () => unknown, more: { resumes?: true; signal?: AbortSignal; end?: string } = {}) => {
   const { signal = never, end = 'done', ...resumes } = more;
   const systemd = new OneUnit(program);
@@ -33,7 +33,7 @@ const run = (program: () => unknown, more: { resumes?: true; signal?: AbortSigna
 const leaves = (value: unknown) => () => disk.write(result, encodeCbor(value));
 
 describe('a job for a unit', () => {
-  it('is a file that the unit alone may read, and comes back as what the unit left', async () => {
+  it('is a file that only the unit may read, and returns the result of the unit', async () => {
     const { ended, systemd } = run(async () => {
       const file = await disk.read(`${directory}/job.cbor`, 4096);
       const { left, right } = files.decodeJob(file ?? new Uint8Array());
@@ -89,7 +89,7 @@ describe('a job for a unit', () => {
     expect(systemd.calls.at(-1)).toBe(`stop ${unit}`);
   });
 
-  it('stops the unit also when systemd does not report how it ended', async () => {
+  it('also stops the unit if systemd does not report how it ended', async () => {
     const { ended, systemd } = run(() => Promise.reject(new Error('connection lost')));
     await expect(ended).rejects.toThrow('connection lost');
     expect(systemd.calls.at(-1)).toBe(`stop ${unit}`);

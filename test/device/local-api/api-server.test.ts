@@ -26,7 +26,7 @@ interface Reply {
   readonly body: { readonly error?: { readonly code: string; readonly message: string } };
 }
 
-/** One request over the socket, held against the description. */
+/** One request over the socket, checked against the description. */
 async function ask(method: string, path: string, sent?: string): Promise<Reply> {
   const outgoing = request({ socketPath: socketPath(), method, path });
   outgoing.end(sent);
@@ -39,7 +39,7 @@ async function ask(method: string, path: string, sent?: string): Promise<Reply> 
   return reply;
 }
 
-/** What the server sends back on a connection of its own, until it closes that. */
+/** What the server sends on a new connection, until it closes the connection. */
 async function raw(text: string, path = socketPath()): Promise<string> {
   const connection = connect(path);
   let answer = '';
@@ -63,7 +63,7 @@ afterAll(async () => {
 });
 
 describe('the local API', () => {
-  it('[C181] has the requests of its description and no other', () => {
+  it('[C181] has exactly the requests of its description', () => {
     const known = Object.keys(requests).map((key) => key.replaceAll('*', '{}'));
     expect(known.toSorted()).toEqual(
       described.operations.map((one) => one.replaceAll(/\{[a-z]+\}/g, '{}')).toSorted(),
@@ -176,14 +176,14 @@ describe('the local API', () => {
     expect(reply.body.error?.message).toContain(message);
   });
 
-  it('logs what may change something, and nothing else', async () => {
+  it('logs only requests that may change something', async () => {
     lines.length = 0;
     await ask('GET', '/v1/nothing');
     await ask('DELETE', '/v1/locks/nobody-has-it');
     expect(lines).toEqual(['DELETE /v1/locks/nobody-has-it: 404']);
   });
 
-  it('[C183] refuses a body that does not come', async () => {
+  it('[C183] refuses a body that does not arrive', async () => {
     const impatient = apiServer({ log: () => undefined, bodyWithinMs: 200 });
     const path = join(directory, 'impatient.sock');
     impatient.listen(path);
@@ -223,7 +223,7 @@ describe('the local API', () => {
       return answer;
     };
     let incoming = await follow();
-    // The journalctl of logs that nobody follows any more may not have ended yet.
+    // The journalctl of a log without followers may not have ended yet.
     for (; incoming.statusCode === 503; incoming = await follow()) await once(incoming.resume(), 'end');
     // Nothing else of this process follows the journal.
     await promisify(execFile)('pkill', ['-KILL', '-P', String(process.pid), '-x', 'journalctl']);
@@ -244,7 +244,7 @@ describe('the local API', () => {
     expect(answer).toContain('Connection: close');
   });
 
-  it('[C183] refuses headers above 8 KiB and what is no HTTP', async () => {
+  it('[C183] refuses headers above 8 KiB and input that is not HTTP', async () => {
     expect(await raw(`GET / HTTP/1.1\r\nHost: d\r\nX: ${'x'.repeat(9000)}\r\n\r\n`)).toMatch(
       /^HTTP\/1\.1 431 /,
     );
@@ -255,7 +255,7 @@ describe('the local API', () => {
     await expect.poll(() => connectionsOf(server)).toBe(0);
     const held = Array.from({ length: 16 }, () => connect(socketPath()));
     await Promise.all(held.map((connection) => once(connection, 'connect')));
-    // A connection counts once the server has taken it, and it takes them in turn.
+    // A connection counts once the server has accepted it, and it accepts them in turn.
     expect(await raw('')).toBe('');
     for (const connection of held) connection.destroy();
     await Promise.all(held.map((connection) => once(connection, 'close')));

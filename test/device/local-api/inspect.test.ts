@@ -40,7 +40,7 @@ const record = (pods: readonly PodReport[]): SupervisorRecord => ({
 const addresses = () => ['10.173.0.2'];
 
 describe('an inspected pod', () => {
-  it('[C184] is the one that runs, with what systemd, its control group and wherryd know', () => {
+  it('[C184] is the running one, with facts of systemd, its control group and wherryd', () => {
     const units = [unit(uuids.old, 'nginx', 0), unit(uuids.now, 'nginx', 70), unit(uuids.now, 'log', 71)];
     const pod = describePod(units, record([reported]), usage, addresses);
     expect(pod).toMatchObject({

@@ -2,15 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { isReplaced, outlastStart } from '../../../src/device/local-api/outlast-start.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
-/** What execFile rejects with when systemctl found its job replaced. */
+/** The error of execFile when systemctl finds its job replaced. */
 const canceled = Object.assign(new Error('exit 1'), { stderr: 'Job for wherry-pod-a.service canceled.\n' });
 const failed = Object.assign(new Error('exit 1'), {
   stderr: 'Job for a.service failed because a timeout was exceeded.\n',
 });
 
 /**
- * Carries out `change` where wherryd is as `supervisor` has it, look after look, and systemctl
- * answers as in `answers`, one try after the other.
+ * Carries out `change`. `supervisor` lists the state of wherryd for each query, `answers` the
+ * answer of systemctl to each try.
  */
 async function carriedOut(
   change: string,
@@ -58,13 +58,13 @@ describe('a change of a pod', () => {
     },
   );
 
-  it('[C246] fails when something else than a start of wherryd replaces it', async () => {
+  it('[C246] fails when anything other than a start of wherryd replaces it', async () => {
     const { tries, error } = await carriedOut('stop', ['running 1'], [canceled]);
     expect(tries).toBe(1);
     expect(isReplaced(error)).toBe(true);
   });
 
-  it('[C246] does not outlast a wherryd that ends for ever', async () => {
+  it('[C246] does not outlast a wherryd that stops for good', async () => {
     const looks = ['1', '2', '3', '4', '5', '6', '7'].map((invocation) => `running ${invocation}`);
     expect((await carriedOut('stop', looks, [])).tries).toBe(3);
   });

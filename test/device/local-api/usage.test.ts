@@ -28,7 +28,7 @@ describe('the load of apps', () => {
     expect(loads).toEqual([{ ...now, cpuPercent: null }]);
   });
 
-  it('is shown with the busiest app first, and with what the kernel does not count', () => {
+  it('is shown with the busiest app first, and with the values that the kernel lacks', () => {
     const text = renderLoads({ hasColour: false }, [
       { ...app('idle', 0), cpuPercent: 0.04 },
       { ...app('gone', null, null), memoryBytes: null, memoryMaxBytes: null, tasks: null, cpuPercent: null },
@@ -43,7 +43,7 @@ describe('the load of apps', () => {
     expect(renderLoads({ hasColour: false }, [])).toBe('there is no pod on this device');
   });
 
-  it('refuses a pod that is not there with a list of the pods', async () => {
+  it('refuses an unknown pod with a list of the pods', async () => {
     await expect(sampleUsage(() => 0, 'no-such-pod')).rejects.toMatchObject({ code: 'not-found' });
     expect(await wherry(['top', 'no-such-pod', '--json'])).toMatchObject({ status: 64 });
     expect(await wherry(['top', '--interval', '0'])).toMatchObject({ status: 64 });

@@ -36,7 +36,8 @@ const imageBytes = Buffer.from(
 );
 
 /**
- * A real server on a port of its own; rows are the table of ace.md#app-container-metadata-service.
+ * A real server on a port of its own. The rows are the table of
+ * ace.md#app-container-metadata-service.
  */
 describe('the metadata service', () => {
   let server: ReturnType<typeof metadataServer>;
@@ -88,7 +89,7 @@ describe('the metadata service', () => {
     expect(await ask(`/acMetadata/v1/${path}`)).toEqual({ status: 200, type, body });
   });
 
-  it('signs for a pod, and confirms what it signed and nothing else [A15.2]', async () => {
+  it('signs for a pod, and confirms only what it signed [A15.2]', async () => {
     const signed = await post('/acMetadata/v1/pod/hmac/sign', { content: 'a&b=c ü' });
     expect(signed).toMatchObject({ status: 200, type: text });
     const form = { content: 'a&b=c ü', uuid: demoUuid, signature: signed.body };
@@ -110,7 +111,7 @@ describe('the metadata service', () => {
     expect((await ask(path)).status).toBe(status);
   });
 
-  it('takes POST for signatures only, in a form of at most 64 KiB with the fields that it needs', async () => {
+  it('accepts POST for signatures only, as a form of at most 64 KiB with all fields', async () => {
     expect((await post('/acMetadata/v1/pod/uuid', {})).status).toBe(405);
     expect((await post('/acMetadata/v1/pod/hmac/sign', {})).status).toBe(400);
     expect((await post('/acMetadata/v1/pod/hmac/verify', { content: '' })).status).toBe(400);
@@ -120,7 +121,7 @@ describe('the metadata service', () => {
     expect((await post(sign, { content: 'x'.repeat(64 << 10) })).status).toBe(413);
   });
 
-  it('says so while the image of an app is not mounted', async () => {
+  it('reports an app whose image is not mounted', async () => {
     mounted = false;
     expect((await ask('/acMetadata/v1/apps/web/image/manifest')).status).toBe(503);
     mounted = true;
@@ -134,11 +135,11 @@ describe('the annotation wherry/metadata', () => {
       annotations: value === undefined ? [] : [{ name: parseAcIdentifier('wherry/metadata'), value }],
     });
 
-  it('asks for the service with "true", and a pod without it has none', () => {
+  it('requests the service with "true"; a pod without it has none', () => {
     expect([wants('true'), wants('false'), wants()]).toEqual([true, false, false]);
   });
 
-  it('takes nothing else', () => {
+  it('accepts no other value', () => {
     expect(() => wants('yes')).toThrow(
       'pod demo: annotation wherry/metadata: expected "true" or "false", found "yes"',
     );

@@ -26,7 +26,7 @@ describe('the token of a pod', () => {
 });
 
 describe('the signature of a pod', () => {
-  it('is base64 of 64 bytes, and holds for its content and its pod only [A15.2]', () => {
+  it('is base64 of 64 bytes, and valid for its content and its pod only [A15.2]', () => {
     const signature = signContent(key, uuid, 'hello');
     expect(Buffer.from(signature, 'base64')).toHaveLength(64);
     expect(isSignature(key, uuid, 'hello', signature)).toBe(true);
@@ -36,7 +36,7 @@ describe('the signature of a pod', () => {
     expect(isSignature(key, uuid, 'hello', '')).toBe(false);
   });
 
-  it('tells nothing about tokens: the content of a token has another signature', () => {
+  it('reveals no token: the content of a token has another signature', () => {
     const digits = uuid.replaceAll('-', '');
     const token = tokenOf(metadataUrl(key, uuid));
     expect(Buffer.from(signContent(key, uuid, digits), 'base64').toString('hex')).not.toContain(

@@ -30,14 +30,14 @@ const at = (...names: string[]): string => join(directory, ...names);
 const words = (act: string): readonly string[] => [
   ...[script, act, at('run'), at('staged'), 'pod-id', at('netns'), 'bridge', 'web', '-'],
 ];
-/** The line of a host port that another process has. */
+/** The line of a host port that another process uses. */
 const takenPort = (): string => {
   const { port } = server.address() as AddressInfo;
   return `tcp ${port} ${port.toString(16).toUpperCase().padStart(4, '0')} - http\n`;
 };
 const failure = (): string => readFileSync(at('run/attachments/pod-id.failure'), 'utf8');
 
-it('keeps why it failed while it tries again [C113]', async () => {
+it('keeps the reason of its failure while it retries [C113]', async () => {
   writeFileSync(at('staged/ports'), takenPort());
   await expect(call('/bin/sh', words('up'))).rejects.toMatchObject({ code: 1 });
   const message = /^pod-port-taken pod web: ports\/http\/hostPort: .* is taken by a process of the host/;
@@ -46,7 +46,7 @@ it('keeps why it failed while it tries again [C113]', async () => {
   rmSync(at('staged/ports'));
   await call('mkfifo', [at('staged/ports')]);
   const again = spawn('/bin/sh', words('up'), { stdio: 'ignore' });
-  // Opened as soon as the script, which has begun to attach, reads the ports.
+  // Opened as soon as the script reads the ports, after it has begun to attach.
   const ports = await open(at('staged/ports'), 'w');
   expect(failure()).toMatch(message);
   again.kill('SIGKILL');

@@ -18,14 +18,14 @@ const refusal = (...pods: readonly (readonly [mapped: boolean, ...ports: Port[]]
 };
 
 describe('the host ports of a set of pods', () => {
-  it('are refused where two pods have the same', () => {
+  it('are refused if two pods have the same', () => {
     expect(refusal([true, port('a', 80)], [true, port('b', 80)])).toBe(
       'b: 80/tcp is taken by a; choose another port',
     );
     expect(refusal([true, port('a', 80), port('b', 80)])).toContain('b: 80/tcp');
   });
 
-  it('are refused where ranges overlap', () => {
+  it('are refused if ranges overlap', () => {
     expect(refusal([true, port('a', 80, { last: 90 })], [true, port('b', 90, { last: 95 })])).toContain(
       'b: 90',
     );
@@ -44,14 +44,14 @@ describe('the host ports of a set of pods', () => {
     expect(refusal([true, port('a', 53, at('fd00::1'))], [true, port('b', 53, at('::'))])).not.toBe('');
   });
 
-  it('are refused where an app in the host network declares them', () => {
+  it('are refused if an app in the host network declares them', () => {
     expect(refusal([true, port('a', 80)], [false, port('b', 80)])).toBe(
       'a: 80/tcp is taken by b; choose another port',
     );
     expect(refusal([false, port('a', 80)], [true, port('b', 80)])).toContain('b: 80/tcp is taken by a');
   });
 
-  it('may be declared twice in the host network, where declaring opens nothing', () => {
+  it('may be declared twice in the host network, which opens nothing', () => {
     expect(refusal([false, port('a', 80)], [false, port('b', 80)])).toBe('');
   });
 });

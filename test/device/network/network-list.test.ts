@@ -22,7 +22,7 @@ describe('a configuration list of the operator', () => {
     });
   });
 
-  it('takes host ports where a plugin has the capability', () => {
+  it('accepts host ports if a plugin has the capability', () => {
     const list = {
       ...good,
       plugins: [...good.plugins, { type: 'portmap', capabilities: { portMappings: true } }],
@@ -30,7 +30,7 @@ describe('a configuration list of the operator', () => {
     expect(readNetworkList('lan', JSON.stringify(list)).takesPorts).toBe(true);
   });
 
-  it('has leases in memory unless it says where', () => {
+  it('has leases in memory unless it names a place', () => {
     const plugins = (dataDir?: string) => [
       { type: 'ptp', ipam: { type: 'host-local', ...(dataDir && { dataDir }) } },
     ];

@@ -16,7 +16,7 @@ const opened = (lines: readonly string[]): readonly string[] =>
   lines.filter((line) => line.includes('DNAT --to'));
 
 describe('the rules of a pod in the bridge', () => {
-  it('let it out with the address of the device', () => {
+  it('let it reach outside with the address of the device', () => {
     expect(rules(4)).toEqual([
       '*nat',
       ':WSRC-c3812a47-81e5-8001-bbf8 - [0:0]',
@@ -36,7 +36,7 @@ describe('the rules of a pod in the bridge', () => {
     ]);
   });
 
-  it('leave ports of UDP to portmap', () => {
+  it('leave UDP ports to portmap', () => {
     expect(rules(4, port({ protocol: 'udp' }))).toEqual(rules(4));
   });
 
@@ -47,13 +47,13 @@ describe('the rules of a pod in the bridge', () => {
       expect(name.length).toBeLessThan(29);
   });
 
-  it('have at most one place for the address in a line', () => {
+  it('contain the address at most once in a line', () => {
     for (const line of [...rules(4, port()), ...rules(6, port())])
       expect(line.split('@').length).toBeLessThan(3);
   });
 });
 
-it('the rules of IPv6 refuse ::1, which the kernel would not lead to the pod', () => {
+it('the rules of IPv6 refuse ::1, which the kernel would not route to the pod', () => {
   const lines = rules(6, port({ hostIp: '::' }), port({ hostIp: '192.0.2.7' }), port({ hostIp: 'fd00::7' }));
   expect(opened(lines)).toEqual([
     '-A WDST-c3812a47-81e5-8001-bbf8 -p tcp --dport 8080 -j DNAT --to-destination [@]:80',

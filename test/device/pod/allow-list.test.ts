@@ -11,7 +11,7 @@ import { boardHost, demoImage, demoUuid, imageId } from './demo.ts';
 const minimal = 'fleet = "harbour"\ndevice = "crane-7"\n[broker]\nurl = "mqtt://broker:1883"\n[allow]\n';
 const allowOf = (toml: string): AllowList => parseConfig(`${minimal}${toml}\n`).allow;
 
-/** How a device with these lines in `[allow]` answers to a pod of one app. */
+/** The answer of a device with these lines in `[allow]` to a pod of one app. */
 function answer(toml: string, app: object, pod: object = {}, podApp: object = {}): string {
   const manifest = {
     ...{ acVersion: '0.8.11', acKind: 'PodManifest' },
@@ -107,10 +107,10 @@ describe('a device without [allow]', () => {
   });
 });
 
-describe('a device node that an app asks for', () => {
+describe('a device node that an app requests', () => {
   const podApp = { annotations: [{ name: 'wherry/devices', value: '/dev/ttyUSB0' }] };
 
-  it('is refused where no pattern has it [C164]', () => {
+  it('is refused if no pattern matches it [C164]', () => {
     for (const toml of ['', 'devices = ["/dev/ttyACM*"]', 'devices = ["/dev/ttyUSB"]']) {
       expect(answer(toml, {}, {}, podApp)).toBe(
         `pod-forbidden pod demo-one, app web: annotations/wherry/devices: "/dev/ttyUSB0" is not in ${ofDevice('devices')}`,
@@ -158,13 +158,13 @@ describe('a device with [allow]', () => {
   });
 });
 
-describe('the judgement of a path', () => {
+describe('the check of a path', () => {
   const part = fc.constantFrom('a', 'b', 'srv', 'srv2', '.', '');
   const path = fc.array(part, { maxLength: 5 }).map((parts) => `/${parts.join('/')}`);
   const entry = fc.record({ path, readOnly: fc.boolean() });
   const names = (text: string) => text.split('/').filter((one) => one !== '' && one !== '.');
 
-  it('is the same for what the kernel takes as the same path', () => {
+  it('is the same for paths that the kernel treats as the same', () => {
     fc.assert(
       fc.property(path, fc.boolean(), fc.array(entry), (source, readOnly, volumes) => {
         const plain = `/${names(source).join('/')}`;
@@ -174,7 +174,7 @@ describe('the judgement of a path', () => {
     );
   });
 
-  it('allows what lies below an entry, and nothing that does not', () => {
+  it('allows exactly what is below an entry', () => {
     fc.assert(
       fc.property(path, fc.boolean(), fc.array(entry), (source, readOnly, volumes) => {
         const parents = names(source).map(
@@ -192,7 +192,7 @@ describe('the judgement of a path', () => {
   });
 });
 
-describe('the judgement of a pod', () => {
+describe('the check of a pod', () => {
   const capability = fc.constantFrom('CAP_KILL', 'CAP_CHOWN', 'CAP_SYS_ADMIN');
   const port = fc.integer({ min: 1, max: 20 });
   const range = fc.tuple(port, port).map(([a, b]) => ({ first: Math.min(a, b), last: Math.max(a, b) }));
@@ -229,7 +229,7 @@ describe('the judgement of a pod', () => {
     ports: fc.array(range.map((ports) => ({ field: 'pod demo: port', protocol: 'tcp', ...ports }))),
   });
 
-  it('is that of its parts: a pod runs when each of them alone would', () => {
+  it('is that of its parts: a pod runs if each of them would alone', () => {
     fc.assert(
       fc.property(pod, allowList, (whole, allow) => {
         const none = { ...whole, manifest: { volumes: [], apps: [] }, apps: [], ports: [] };
@@ -244,7 +244,7 @@ describe('the judgement of a pod', () => {
     );
   });
 
-  it('never becomes worse when a device allows more', () => {
+  it('never becomes stricter when a device allows more', () => {
     fc.assert(
       fc.property(pod, allowList, allowList, (whole, one, other) => {
         const both: AllowList = {

@@ -1,6 +1,6 @@
 /**
- * Each file of cases/ is a pod manifest with its assertions in front: `## assert-… `, and
- * `## host-…` for what the host is like. Apps without an image or an app get the ones below.
+ * Each file of cases/ is a pod manifest that begins with its assertions: `## assert-… `, and `##
+ * host-…` for properties of the host. Apps without an image or an app get the ones below.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -145,7 +145,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     expect(holderOf(pod).map((directive) => directive.key)).not.toContain(key),
   'assert-timer': (pod, ...words) => expect(lines(timerOf(pod))).toContain(words.join(' ')),
   'assert-timer-name': (pod, name) => expect(pod.timer).toBe(name),
-  /** And it starts a run whose name has the same end. */
+  /** The timer starts a run whose name has the same suffix. */
   'assert-timer-matches': (pod, pattern = '') => {
     expect(pod.timer).toMatch(new RegExp(pattern));
     const run = pod.timer?.replace('wherry-timer-', 'wherry-run-').replace(/timer$/, 'target') ?? '';
@@ -168,8 +168,8 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     if (layerBytes !== '') expect(words[4]).toBe(layerBytes);
   },
   /**
-   * A created process begins by what systemd runs when it follows it; the holder, which `app` may
-   * name, leaves a link.
+   * systemd follows the created process and then runs the script that releases it. The holder,
+   * which `app` may name, leaves a link.
    */
   'assert-release': (pod, app = '', ...link) => {
     const unit = app === 'holder' ? holderOf(pod) : unitOf(pod, app);
@@ -196,7 +196,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
       expected === 'undefined' ? undefined : JSON.parse(expected),
     );
   },
-  /** Calls that the app's filter allows, and with a `!` in front those that it does not name. */
+  /** Calls that the app's filter allows, and with a leading `!` those that it does not name. */
   'assert-calls': (pod, app = '', ...calls) => {
     const rules = member(configOf(pod, app), 'linux.seccomp.syscalls') as { names: string[] }[];
     const named = new Set(rules.flatMap(({ names }) => names));
@@ -233,7 +233,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     const volume = { name, limitBytes: BigInt(limit), mode: parseInt(mode, 8), uid, gid, file };
     expect(pod.limitedVolumes).toEqual([expect.objectContaining(volume)]);
   },
-  /** A mount unit that the pod needs, and that is written with it. */
+  /** A mount unit that the pod needs, and that wherryd writes with it. */
   'assert-mount-unit': (pod, name = '', ...words) => {
     expect(pod.mounts).toContain(name);
     expect(lines(readUnit(pod.units.find((unit) => unit.name === name)?.text ?? ''))).toContain(

@@ -43,7 +43,7 @@ describe('the values of an app', () => {
           try {
             pod = compileApp({ exec, workingDirectory, environment: [{ name: 'A', value }] });
           } catch {
-            return; // the manifest's own parser refused it
+            return; // the manifest's parser refused it
           }
           expect(pod.units).toEqual(plainUnits);
           const config = JSON.parse(
@@ -77,8 +77,8 @@ describe('names', () => {
     expect(podUuid('demo2', bytes('{}'))).not.toBe(uuid);
   });
 
-  it('are refused when systemd would not take them', () => {
-    // 119 characters, of which each dash takes four in a unit name.
+  it('are refused if systemd would not accept them', () => {
+    // 119 characters. Each dash takes four in a unit name.
     const long = Array.from({ length: 60 }, () => 'a').join('-');
     const app = { name: 'web', image: { id: imageId }, app: { exec: ['/x'], user: '0', group: '0' } };
     const manifest = parsePodManifest(
@@ -92,7 +92,7 @@ describe('names', () => {
     }
   });
 
-  it('share the mount of an image between pods, and nothing else', () => {
+  it('share only the mount of an image between pods', () => {
     const pod = compileApp({ exec: ['/bin/app'] });
     expect(pod.mounts).toEqual([`run-wherry-images-sha512\\x2d${'ab'.repeat(64)}.mount`]);
     expect(pod.units.map(({ name }) => name)).toEqual([

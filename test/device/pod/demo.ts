@@ -6,7 +6,7 @@ import type { HostFacts, PodImage } from '../../../src/device/pod/compiled-pod.t
 export const demoUuid = '0123abcd-0000-8000-8000-000000000000';
 export const imageId = parseImageId(`sha512-${'ab'.repeat(64)}`);
 
-/** An image with accounts of its own, a file of another owner, and nothing to run. */
+/** An image with its own accounts and a file of another owner, but without an app. */
 export const demoImage: PodImage = {
   id: imageId,
   manifest: parseImageManifest(

@@ -5,7 +5,7 @@ import { isRefusal } from '../../../src/core/refusal/index.ts';
 import { parsePodManifest } from '../../../src/image/appc/pod-manifest.ts';
 import { imageId } from './demo.ts';
 
-/** What the annotation of an app comes to, or the code and the last words of the refusal. */
+/** The result of an app's annotation, or the code and the last words of the refusal. */
 function devicesOf(value: string): unknown {
   const annotations = [{ name: 'wherry/devices', value }];
   const manifest = {
@@ -68,7 +68,7 @@ describe('a pattern of devices', () => {
     expect(matchesDevice(path, pattern)).toBe(expected);
   });
 
-  it('without a star has itself alone', () => {
+  it('without a star matches only itself', () => {
     fc.assert(
       fc.property(name, name, (one, other) => {
         expect(matchesDevice(`/dev/${one}`, `/dev/${other}`)).toBe(one === other);
@@ -76,7 +76,7 @@ describe('a pattern of devices', () => {
     );
   });
 
-  it('never has what it does not begin and end with', () => {
+  it('only matches paths with its beginning and end', () => {
     fc.assert(
       fc.property(name, name, name, (start, end, path) => {
         const has = matchesDevice(`/dev/${path}`, `/dev/${start}*${end}`);
@@ -86,7 +86,7 @@ describe('a pattern of devices', () => {
     );
   });
 
-  it('is of paths that units and scripts take as they are', () => {
+  it('matches only paths that units and scripts accept unquoted', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         if (isDevicePath(text)) expect(text).toMatch(/^\/dev\/[A-Za-z0-9._:+@=/-]+$/);

@@ -10,7 +10,7 @@ import { type CompiledPod, compilePod } from '../../../src/device/pod/index.ts';
 import { readUnit } from '../../support/unit-reader.ts';
 import { boardHost, demoImage, demoUuid, imageId } from './demo.ts';
 
-/** The pod with this schedule; undefined when it is refused as it must be. */
+/** The pod with this schedule; undefined if it is refused correctly. */
 function scheduled(schedule: string, missed = 'run'): CompiledPod | undefined {
   const manifest = {
     ...{ acVersion: '0.8.11', acKind: 'PodManifest' },
@@ -33,7 +33,7 @@ function scheduled(schedule: string, missed = 'run'): CompiledPod | undefined {
 
 const timerOf = (pod: CompiledPod) => pod.units.find(({ name }) => name === pod.timer)?.text ?? '';
 
-/** What has a meaning in expressions, and in units. */
+/** Characters with a meaning in expressions and in units. */
 const ofExpressions = [
   '*',
   '-',
@@ -98,7 +98,7 @@ describe('a schedule', () => {
     expect(accepted).toBeGreaterThan(100);
   });
 
-  it('that says what happens to missed runs takes one of two words', () => {
+  it('accepts one of two words for missed runs', () => {
     fc.assert(
       fc.property(values, (text) => {
         expect(scheduled('hourly', text)).toBeUndefined();

@@ -8,7 +8,7 @@ import {
   type ReconnectState,
 } from '../../../src/device/session/reconnect-policy.ts';
 
-/** The addresses that are dialled, one for each outcome. */
+/** The dialled addresses, one for each outcome. */
 function dialled(count: number, outcomes: readonly boolean[]): number[] {
   let plan = firstBroker;
   return outcomes.map((wasStable) => {
@@ -19,7 +19,7 @@ function dialled(count: number, outcomes: readonly boolean[]): number[] {
 }
 
 describe('the plan of broker addresses', () => {
-  it('[C157] begins with the first address and tries each one equally often while none works', () => {
+  it('[C157] begins with the first address and tries all equally often while none works', () => {
     assert(
       property(integer({ min: 1, max: 8 }), integer({ min: 1, max: 4 }), (count, rounds) => {
         const tries = count * triesPerBroker;
@@ -60,7 +60,7 @@ describe('the plan of broker addresses', () => {
     );
   });
 
-  it('[C157] lets a fleet that lost a broker meet the next one no faster than it would the same', () => {
+  it('[C157] lets a fleet reach the next broker no faster than the lost one', () => {
     const devices = 3000;
     const windowSeconds = defaultReconnectPolicy.windowMs / 1000;
     const perSecond = new Map<number, number>();
@@ -68,7 +68,7 @@ describe('the plan of broker addresses', () => {
       let state: ReconnectState = { failures: 0, hadSession: true };
       let plan = firstBroker;
       let nowMs = 0;
-      // A stable session is lost, and all that is dialled at the first address fails.
+      // A stable session is lost, and all attempts at the first address fail.
       for (let loss: { sessionMs?: number } = { sessionMs: 3_600_000 }; plan.at === 0; loss = {}) {
         if (nowMs > 0) plan = nextBroker(plan, 2, false);
         const fraction = seededFraction(`crane-${device}`, 0, state.failures + 1);

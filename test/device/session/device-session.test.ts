@@ -77,7 +77,7 @@ describe('a device session', () => {
     expect(reports()).toHaveLength(2);
   });
 
-  it('[C174] hears the commands of its groups, and of no other', async () => {
+  it('[C174] receives the commands of its groups only', async () => {
     const { broker, session, desired } = device(undefined, undefined, ['kitchen', 'floor-2']);
     for (const group of ['kitchen', 'floor-2', 'roof']) {
       const payload = Buffer.from(`for ${group}`);
@@ -91,7 +91,7 @@ describe('a device session', () => {
     expect(desired.slice(2)).toEqual(['own']);
   });
 
-  it('[C177] asks for the commands of all targets again', async () => {
+  it('[C177] requests the commands of all targets again', async () => {
     const { broker, session, desired } = device(undefined, undefined, ['kitchen']);
     broker.publish({ topic: `${base}/desired`, payload: Buffer.from('own'), retain: true });
     const topic = 'v1/harbour/group/kitchen/desired';
@@ -120,7 +120,7 @@ describe('a device session', () => {
     session.awaitRoot(3);
     await settle();
     expect(roots).toEqual(['2 two', '3 three']);
-    // The topic of a root that is not awaited any more says nothing.
+    // A message on the topic of an earlier root has no effect.
     broker.publish({ topic: 'v1/harbour/root/2', payload: Buffer.from('old'), retain: true });
     broker.dropAll('closed', false);
     await clock.pass(minute);
@@ -177,7 +177,7 @@ describe('a device session', () => {
     expect(session.traffic).toEqual({ hasCommand: false, hasUnsent: false });
   });
 
-  it('[C190] keeps its session on a broker that does not take telemetry', async () => {
+  it('[C190] keeps its session on a broker that does not accept telemetry', async () => {
     const { broker, clock, session, states } = device();
     broker.refusesTopic = `${base}/telemetry`;
     session.start();
@@ -190,7 +190,7 @@ describe('a device session', () => {
     expect(broker.retained.has(`${base}/reported`)).toBe(true);
   });
 
-  it('hands over the retained desired state and every later one, but not the clearing of the topic', async () => {
+  it('delivers the retained desired state and every later one, but no cleared topic', async () => {
     const { broker, session, desired } = device();
     broker.retained.set(`${base}/desired`, Buffer.from('one'));
     session.start();
@@ -201,7 +201,7 @@ describe('a device session', () => {
     expect(desired).toEqual(['one', 'two']);
   });
 
-  it('subscribes once more when the broker granted the subscription without a command', async () => {
+  it('subscribes once more if the broker grants the subscription without a command', async () => {
     const { broker, clock, session, desired } = device();
     broker.retained.set(`${base}/desired`, Buffer.from('one'));
     broker.hasJustStarted = true;
@@ -217,7 +217,7 @@ describe('a device session', () => {
     expect(broker.subscriptions.filter((topic) => topic.endsWith('/desired'))).toHaveLength(2);
   });
 
-  it('does not subscribe again when it has a command or the connection is over', async () => {
+  it('does not subscribe again with a command or after the connection', async () => {
     const { broker, clock, session } = device(undefined, { bootSpreadMs: 0, windowMs: 1 });
     session.start();
     await settle();
@@ -228,7 +228,7 @@ describe('a device session', () => {
     await session.close();
   });
 
-  it('follows connection, messages and acknowledgements in debug entries', async () => {
+  it('traces connection, messages and acknowledgements in debug entries', async () => {
     const { broker, session, debug } = device();
     broker.retained.set(`${base}/desired`, Buffer.from('one'));
     session.publishReport(sampleReport());
@@ -241,7 +241,7 @@ describe('a device session', () => {
     expect(debug.at(-1)).toMatch(/^report of \d+ bytes acknowledged$/);
   });
 
-  it('waits a share of the boot spread before its first connection', async () => {
+  it('waits a part of the boot spread before its first connection', async () => {
     const { broker, clock, session } = device(undefined, {});
     session.start();
     await settle();
@@ -261,7 +261,7 @@ describe('a device session', () => {
     expect(reports.map(({ payload }) => decodeReport(payload).seq)).toEqual([2]);
   });
 
-  it('[C6] keeps an event until it is acknowledged, over a lost connection', async () => {
+  it('[C6] keeps an event until it is acknowledged, across a lost connection', async () => {
     const { broker, clock, session } = device();
     broker.acknowledges = false;
     session.publishEvent(sampleEvent({ version: 4 }));
@@ -303,7 +303,7 @@ describe('a device session', () => {
     expect(presence(second.broker)).toEqual({ format: 1, bootId: 'boot-a', connection: 1, up: false });
   });
 
-  it('[C4] sets the retained presence right when the will of an earlier boot arrives late', async () => {
+  it('[C4] corrects the retained presence when the will of an earlier boot arrives late', async () => {
     const { broker, session } = device();
     session.start();
     await settle();
@@ -323,7 +323,7 @@ describe('a device session', () => {
     expect(presence(broker)?.bootId).toBe('boot-clone');
   });
 
-  it('[C7] retries for ever while the broker is away, with growing waits and the reason', async () => {
+  it('[C7] retries without end while the broker is away, with growing waits', async () => {
     const { broker, clock, session, states } = device();
     broker.refuses = new ConnectionLost('unreachable', 'connection refused');
     session.start();
@@ -345,7 +345,7 @@ describe('a device session', () => {
     expect(states.map(({ up }) => up)).toEqual([true, false, true]);
   });
 
-  it('gives up a connection on which nothing is acknowledged', async () => {
+  it('closes a connection on which nothing is acknowledged', async () => {
     const { broker, clock, session, states } = device();
     broker.acknowledges = false;
     session.start();
@@ -356,7 +356,7 @@ describe('a device session', () => {
     });
   });
 
-  it('gives up a connection whose subscription is never acknowledged, and connects again', async () => {
+  it('closes a connection whose subscription is never acknowledged, and reconnects', async () => {
     const { broker, clock, session, states } = device();
     broker.acknowledgesSubscriptions = false;
     session.start();

@@ -11,8 +11,8 @@ export interface Published extends Message {
 }
 
 /**
- * A broker in memory: retained messages, wills, exact topics and `+`. What is published is
- * acknowledged at once.
+ * A broker in memory: retained messages, wills, exact topics and `+`. It acknowledges every message
+ * at once.
  */
 export class MemoryBroker {
   readonly retained = new Map<string, Uint8Array>();
@@ -21,22 +21,23 @@ export class MemoryBroker {
   readonly published: Published[] = [];
   /** Set to refuse connections. */
   refuses: ConnectionLost | undefined;
-  /** The longest payload that it announces to take. */
+  /** The longest payload that it announces to accept. */
   takesBytes = Infinity;
   acknowledges = true;
   acknowledgesSubscriptions = true;
   /**
-   * While it is true, subscriptions are granted and get no retained messages, as NATS 2.15 does in
-   * its first moments.
+   * If true, subscriptions are granted without retained messages, as by NATS 2.15 in its first
+   * moments.
    */
   hasJustStarted = false;
   /** RabbitMQ gives no retained messages for filters with wildcards. */
   retainsForWildcards = true;
   /**
-   * What is acknowledged and thrown away, as of an account that may not write (MQTT 3.1.1 §3.3.5).
+   * Messages that are acknowledged and discarded, as for an account that may not write (MQTT 3.1.1
+   * §3.3.5).
    */
   denies: (topic: string) => boolean = () => false;
-  /** A topic whose messages are answered with "not authorized", as on MQTT 5. */
+  /** A topic whose messages get the answer "not authorized", as on MQTT 5. */
   refusesTopic = '';
   connections = 0;
   readonly subscriptions: string[] = [];

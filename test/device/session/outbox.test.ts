@@ -18,7 +18,7 @@ function versionsOf(outbox: Outbox): number[] {
   return versions;
 }
 
-describe('what a device has to publish', () => {
+describe('the outbox of a device', () => {
   it('has events before the report, the oldest first', () => {
     const outbox = new Outbox();
     outbox.putReport(report);
@@ -28,7 +28,7 @@ describe('what a device has to publish', () => {
     expect(outbox.next()).toEqual({ kind: 'report', report });
   });
 
-  it('keeps an event that was replaced while the older one was on its way', () => {
+  it('keeps an event that was replaced while the older one was in flight', () => {
     const outbox = new Outbox();
     outbox.putEvent(event(1));
     const first = outbox.next();

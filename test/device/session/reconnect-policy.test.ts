@@ -25,7 +25,7 @@ const reasons: LossReason[] = [
   'protocol',
 ];
 
-/** The widest wait after `failures` losses in a row. */
+/** The longest wait after `failures` losses in a row. */
 function ceiling(failures: number, loss: Loss): number {
   return Math.round(afterLoss(policy, { failures, hadSession: false }, loss, almostOne).delayMs / 1000);
 }
@@ -64,12 +64,12 @@ describe('[C7] reconnect policy', () => {
     expect(delayMs).toBe(150_000);
   });
 
-  it('spreads the first connection after boot, or not at all when configured so', () => {
+  it('spreads the first connection after boot, unless configured otherwise', () => {
     expect(bootDelayMs(policy, 0.5)).toBe(15_000);
     expect(bootDelayMs({ ...policy, bootSpreadMs: 0 }, almostOne)).toBe(0);
   });
 
-  it('always waits a finite time within the cap of the reason and never gives up', () => {
+  it('always waits a finite time within the cap of the reason, without end', () => {
     const loss = fc.record(
       {
         reason: fc.constantFrom(...reasons),
@@ -118,8 +118,8 @@ describe('a broker restart with 100 000 devices', () => {
   const at = Date.UTC(2026, 0, 1);
 
   /**
-   * Attempts per second and the second in which the last device got in, when `capacity` connections
-   * a second succeed.
+   * Attempts per second, and the second in which the last device connected, if `capacity`
+   * connections a second succeed.
    */
   function storm(capacity: number): { attempts: number[]; connectedAfter99: number } {
     const fleet = { ...policy, windowMs };
@@ -147,13 +147,13 @@ describe('a broker restart with 100 000 devices', () => {
     }
   }
 
-  it('gets about N / window attempts a second and has all devices back after the window', () => {
+  it('gets about N / window attempts a second and all devices within the window', () => {
     const { attempts, connectedAfter99 } = storm(Infinity);
     expect(Math.max(...attempts)).toBeLessThan(1.3 * (count / 300));
     expect(connectedAfter99).toBeLessThan(300);
   });
 
-  it('recovers although it accepts only half of the attempts', () => {
+  it('recovers if it accepts only half of the attempts', () => {
     const capacity = 167;
     const { attempts, connectedAfter99 } = storm(capacity);
     expect(Math.max(...attempts)).toBeLessThan(4 * capacity);

@@ -10,7 +10,7 @@ afterEach(async () => {
   for (const close of opened.splice(0).reverse()) await close();
 });
 
-/** A device with two brokers, and what it said and received. */
+/** A device with two brokers, and what it logged and received. */
 async function device(start: () => ReturnType<typeof aedesBroker>) {
   const [first, second] = [await start(), await start()] as const;
   for (const broker of [first, second]) {
@@ -54,7 +54,7 @@ const kinds = [
 ] as const;
 
 describe.each(kinds)('a device with two brokers of %s', (_name, start) => {
-  it('[C157] goes on with the second when the first is gone, and stays there', async () => {
+  it('[C157] uses the second when the first is gone, and stays there', async () => {
     const { first, second, brokers, desired, links, lines } = await device(start);
     await until(() => links.length === 1);
     await publish(first.url, 'by the first');
@@ -67,13 +67,13 @@ describe.each(kinds)('a device with two brokers of %s', (_name, start) => {
     expect(lines).toContain(`${first.url} failed too often: the next attempt is to ${second.url}`);
     expect(lines).toContain(`the broker in use is ${second.url}`);
 
-    // The first comes back: the session that works is not given up for it.
+    // The first returns: the device does not close a working session for it.
     await first.start();
     await publish(second.url, 'again by the second');
     await until(() => desired.includes('again by the second'));
     expect(links.at(-1)).toBe(second.url);
 
-    // The second goes: the first follows again.
+    // The second stops: the first follows again.
     await second.kill();
     await publish(first.url, 'again by the first');
     await until(() => desired.includes('again by the first'));

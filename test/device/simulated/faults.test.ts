@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { faultsOf, parseFaults } from '../../../src/device/simulated/index.ts';
 
 describe('faults of simulated devices', () => {
-  it('are had by the share of the fleet that was asked for, the same ones each time', () => {
+  it('affect the requested share of the fleet, the same devices each time', () => {
     const faults = parseFaults(['slow=10%', 'away=2.5%']);
     const having = (seed: string, kind: 'slow' | 'away') =>
       Array.from({ length: 2000 }, (_, index) => `sim-${index}`).filter((name) =>
@@ -15,7 +15,7 @@ describe('faults of simulated devices', () => {
     expect(having('2', 'slow')).not.toEqual(having('1', 'slow'));
   });
 
-  it.each(['', 'slow', 'slow=5', 'fast=5%', 'slow=101%', 'toString=5%'])('are not %j', (text) => {
+  it.each(['', 'slow', 'slow=5', 'fast=5%', 'slow=101%', 'toString=5%'])('refuse %j', (text) => {
     expect(() => parseFaults([text])).toThrow(expect.objectContaining({ code: 'usage' }) as Error);
   });
 });

@@ -50,13 +50,13 @@ describe('garbage collection', () => {
     expect(disk.paths()).toEqual(reachable);
   });
 
-  it('finds nothing to do the second time', async () => {
+  it('has nothing to do the second time', async () => {
     const disk = fullDisk();
     await collect(disk, directories, roots);
     expect(await collect(disk, directories, roots)).toEqual({ removed: [], freedBytes: 0 });
   });
 
-  it('keeps what is needed, and finishes later, after a power cut', async () => {
+  it('keeps needed files, and finishes later, after a power cut', async () => {
     const disk = fullDisk();
     for (const outcome of await everyCrash(disk, () => collect(disk, directories, roots))) {
       await collect(outcome, directories, roots);

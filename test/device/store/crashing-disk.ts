@@ -6,20 +6,20 @@ interface Content {
   readonly bytes: Uint8Array;
   readonly owner: Owner;
   readonly mode: number;
-  /** What it was sealed with: other bytes under it cannot be read. */
+  /** The seal of the content: other bytes below it cannot be read. */
   readonly seal?: string;
 }
 
 interface Inode {
   readonly number: number;
   now: Content;
-  /** What is on the medium. */
+  /** The content on the medium. */
   synced: Content;
 }
 
 type Pending =
   | { readonly kind: 'content'; readonly inode: Inode; readonly after: Content }
-  /** A directory operation: what each path is afterwards. */
+  /** A directory operation: the inode of each path afterwards. */
   | {
       readonly kind: 'names';
       readonly changes: readonly (readonly [path: string, inode: Inode | undefined])[];
@@ -29,9 +29,9 @@ const nobody: Owner = { uid: 999, gid: 999 };
 const empty: Content = { bytes: new Uint8Array(), owner: nobody, mode: 0o600 };
 
 /**
- * A disk in memory that knows what is on the medium and what only in the cache. `crashes()` yields
- * every disk that a power cut right now may leave: each operation since the last sync that covers
- * it happened or not, by itself, and each write may be torn.
+ * A disk in memory that separates the medium from the cache. `crashes()` yields every disk that a
+ * power cut may leave at this moment: each operation since the last sync that covers it happened or
+ * did not, independently, and each write may be torn.
  */
 export class CrashingDisk implements Disk, Verity {
   freeBytesNow = 1_000_000_000;
@@ -42,7 +42,7 @@ export class CrashingDisk implements Disk, Verity {
   #pending: Pending[] = [];
   #nextInode = 1;
 
-  /** Puts a file onto the medium, as if it had always been there. */
+  /** Puts a file onto the medium, as if it had always existed. */
   put(path: string, bytes: Uint8Array, more: Partial<Content> = {}): void {
     const content = { ...empty, bytes, ...more };
     const inode = { number: this.#nextInode++, now: content, synced: content };
@@ -50,7 +50,7 @@ export class CrashingDisk implements Disk, Verity {
     this.#syncedNames.set(path, inode);
   }
 
-  /** All paths, as they would be seen now. */
+  /** All paths, as seen through the cache. */
   paths(): string[] {
     return [...this.#names.keys()].sort();
   }
@@ -104,7 +104,7 @@ export class CrashingDisk implements Disk, Verity {
       .digest('hex');
   }
 
-  /** As O_DIRECT: what is only in the cache goes to the medium first. */
+  /** Like O_DIRECT: cached writes reach the medium first. */
   sha256OnMedium(path: string): Promise<string> {
     return this.sha256(path);
   }
@@ -113,7 +113,10 @@ export class CrashingDisk implements Disk, Verity {
     return Promise.resolve(undefined);
   }
 
-  /** As the kernel: everything of the file may be half there until it is synced, the seal too. */
+  /**
+   * Like the kernel: every part of the file, the seal included, may be incomplete until it is
+   * synced.
+   */
   seal(path: string): Promise<void> {
     const inode = this.#inode(path);
     return this.#change(inode, { ...inode.now, seal: sealOf(inode.now.bytes) });
@@ -133,7 +136,7 @@ export class CrashingDisk implements Disk, Verity {
     return this.#change(inode, { ...inode.now, bytes });
   }
 
-  /** Directories are there as soon as something is in them. */
+  /** A directory exists once it contains a file. */
   makeDirectory(): Promise<void> {
     return Promise.resolve();
   }
@@ -187,7 +190,7 @@ export class CrashingDisk implements Disk, Verity {
     return Promise.resolve([...new Set(names)].sort());
   }
 
-  /** It has no links. */
+  /** The disk has no links. */
   async realPath(path: string): Promise<string | undefined> {
     return (await this.look(path)) === undefined ? undefined : path;
   }
@@ -249,14 +252,13 @@ export class CrashingDisk implements Disk, Verity {
   }
 }
 
-/** What this disk seals bytes with: not the kernel's tree, but as particular to them. */
+/** The seal of this disk for these bytes: not the kernel's tree, but as specific. */
 export function sealOf(bytes: Uint8Array): string {
   return `sha256:${createHash('sha256').update('seal').update(bytes).digest('hex')}`;
 }
 
 /**
- * Every disk that a power cut at any moment of `action` may leave, the moments before and after it
- * included.
+ * Every disk that a power cut may leave at any moment of `action`, including before and after it.
  */
 export async function everyCrash(
   disk: CrashingDisk,

@@ -19,7 +19,7 @@ import { objectBytes } from '../../support/object-bytes.ts';
 let directory = '';
 const at = (name: string): string => join(directory, name);
 
-/** A program that says `words` and ends with `status`, as fsverity does. */
+/** A program that prints `words` and exits with `status`, like fsverity. */
 function saying(status: number, words: string): string {
   writeFileSync(
     at('fsverity'),
@@ -40,7 +40,7 @@ const measuring = (words: string): string => `ERROR: FS_IOC_MEASURE_VERITY faile
 
 describe('the output of the program fsverity', () => {
   it.each([
-    ['of a file that is not sealed means that it could be', 1, measuring('No data available'), undefined],
+    ['of an unsealed file means that it could be sealed', 1, measuring('No data available'), undefined],
     ['of a file system without it', 1, measuring('Operation not supported'), /no fs-verity: it needs ext4/],
     ['of one that never heard of it', 1, measuring('Inappropriate ioctl for device'), /no fs-verity/],
     ['that is unknown is told as it is', 1, 'ERROR: something else', /something else/],
@@ -70,18 +70,18 @@ describe('the output of the program fsverity', () => {
     expect(await programVerity(saying(1, words)).measure('/x')).toMatchObject({ kind });
   });
 
-  it('is refused as a digest when it does not have the form of one', async () => {
+  it('is refused as a digest if it does not have the form of one', async () => {
     expect(await programVerity(saying(0, 'sha256:abc /x')).measure('/x')).toMatchObject({ kind: 'unknown' });
   });
 
-  it('of a file that was sealed before is no failure; of one that is being written it is', async () => {
+  it('of a sealed file is not a failure; of a file open for writing it is', async () => {
     await programVerity(saying(1, enabling('File exists'))).seal('/x');
     await expect(programVerity(saying(1, enabling('Text file busy'))).seal('/x')).rejects.toThrow(/busy/);
   });
 });
 
 /**
- * A file system of our own that seals, where this machine gives us one: root, loop devices,
+ * A private file system that seals, if this machine permits it: root, loop devices,
  * CONFIG_FS_VERITY.
  */
 const mounted = ((): string | undefined => {
@@ -131,9 +131,9 @@ describe.skipIf(mounted === undefined)('an object on a file system of this machi
 });
 
 describe.skipIf(!existsSync('/usr/bin/fsverity'))('the digest of a file that is not sealed yet', () => {
-  it('is that of the whole content, as the kernel measures it', async () => {
+  it('covers the whole content, as measured by the kernel', async () => {
     writeFileSync(at('file'), Buffer.alloc(4096 * 3, 7));
-    // What fsverity-utils 1.5 says of these bytes.
+    // The output of fsverity-utils 1.5 for these bytes.
     const expected = 'sha256:248ffec2049b963a4eef11d47334f3eea10e6a7be93c656765b593b6f704cf19';
     expect(await futureDigest(at('file'))).toBe(expected);
     writeFileSync(at('file'), Buffer.alloc(4096 * 3 - 1, 7));

@@ -49,7 +49,7 @@ describe('committing an image object', () => {
     expect(present).toBeLessThan(outcomes.length);
   });
 
-  it('is not undone by a power cut once it has returned', async () => {
+  it('survives a power cut once it has returned', async () => {
     const disk = diskWithObject();
     await imageStore(disk, directory).commit(made, image);
     for (const outcome of disk.crashes()) {
@@ -160,7 +160,7 @@ describe('an image object on a file system that seals files', () => {
     expect(halfDone).toBeGreaterThan(0);
   });
 
-  it('is committed again over what a power cut left, sealed or not', async () => {
+  it('is committed again over the leftovers of a power cut, sealed or not', async () => {
     const disk = diskWithObject();
     for (const outcome of await everyCrash(disk, () => storeOn(disk).commit(made, image))) {
       outcome.put(made, object);
@@ -170,7 +170,7 @@ describe('an image object on a file system that seals files', () => {
     }
   });
 
-  it('is refused and removed when it is not what the pull unit verified', async () => {
+  it('is refused and removed if the pull unit verified something else', async () => {
     const disk = diskWithObject(damagedByte());
     const refused = storeOn(disk).commit(made, image, sealOf(object));
     await expect(refused).rejects.toMatchObject({ code: 'image-build-failed' });
@@ -192,7 +192,7 @@ describe('an image object on a file system that seals files', () => {
     expect(disk.paths()).toEqual([]);
   });
 
-  it('is found without reading it when another file took its place', async () => {
+  it('is found without reading it when another file has replaced it', async () => {
     const disk = diskWithObject();
     const stored = await storeOn(disk).commit(made, image);
     expect(await storeOn(disk).verifyCheaply(stored)).toBeUndefined();
@@ -211,7 +211,7 @@ describe('an image object on a file system that seals files', () => {
     expect(refusal?.message).toMatch(/cannot be read: EIO/);
   });
 
-  it('is not reported as corrupt when the kernel does not answer or files run out', async () => {
+  it('is not reported as corrupt if the kernel gives no answer or no file descriptor', async () => {
     const disk = diskWithObject();
     const stored = await storeOn(disk).commit(made, image);
     const mute: Verity = {
@@ -224,7 +224,7 @@ describe('an image object on a file system that seals files', () => {
     await expect(storeOn(disk).verifyCheaply(stored)).rejects.toThrow('EMFILE');
   });
 
-  it('that was stored without a seal is judged without one', async () => {
+  it('that was stored without a seal is verified without one', async () => {
     const disk = diskWithObject();
     const stored = await imageStore(disk, directory, { verity: disk, seals: false }).commit(made, image);
     expect(stored).toEqual(image);

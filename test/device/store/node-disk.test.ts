@@ -20,7 +20,7 @@ let directory = '';
 const disk = nodeDisk();
 const at = (name: string): string => join(directory, name);
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-/** Bytes that this process had the kernel fetch from a disk (proc_pid_io(5)). */
+/** Bytes that the kernel read from a disk for this process (proc_pid_io(5)). */
 const readFromMedium = (): number =>
   Number(/^read_bytes: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);
 
@@ -67,7 +67,7 @@ describe('the disk of the machine', () => {
     expect(await disk.list(directory)).toEqual([]);
   });
 
-  it('hashes what the medium has, and leaves none of it in the page cache', async () => {
+  it('hashes the content of the medium, and leaves none of it in the page cache', async () => {
     const bytes = randomBytes(4 << 20);
     await writeDurable(disk, at('file'), bytes);
     const seen: number[] = [];
@@ -76,12 +76,12 @@ describe('the disk of the machine', () => {
     const after = readFromMedium();
     expect(after - before).toBeGreaterThanOrEqual(bytes.length);
     expect(seen.reduce((sum, count) => sum + count)).toBe(bytes.length);
-    // Who reads through memory next has to fetch all of it again.
+    // The next reader through the page cache must fetch all of it again.
     expect(await disk.sha256(at('file'))).toBe(sha256(bytes));
     expect(readFromMedium() - after).toBeGreaterThanOrEqual(bytes.length);
   });
 
-  it('hashes by ordinary reads where the file system has no direct ones', async () => {
+  it('hashes by ordinary reads if the file system has no direct ones', async () => {
     expect(await disk.sha256OnMedium('/proc/version')).toBe(sha256(readFileSync('/proc/version')));
   });
 
@@ -113,7 +113,7 @@ describe('an image object on the disk of the machine', () => {
     writeFileSync(at('job/object.erofs'), bytes);
   });
 
-  it('is committed and verified by what the medium holds [C72]', async () => {
+  it('is committed and verified by the content of the medium [C72]', async () => {
     await store().commit(at('job/object.erofs'), image);
     const before = readFromMedium();
     expect(await store().verifyFully(image)).toBeUndefined();
@@ -134,7 +134,7 @@ describe('an image object on the disk of the machine', () => {
     expect(await disk.list(at('images'))).toEqual([]);
   });
 
-  it('is refused with a second name, by which it could be changed later', async () => {
+  it('is refused with a second hard link, which could change it later', async () => {
     linkSync(at('job/object.erofs'), at('job/other'));
     await expect(store().commit(at('job/object.erofs'), image)).rejects.toThrow(/a second name/);
     expect((await disk.look(at('job/other')))?.mode).not.toBe(0o444);

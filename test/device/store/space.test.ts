@@ -6,14 +6,14 @@ const small = { id: 'small', sizeBytes: 10 * MiB, tarSizeBytes: 32 * MiB };
 const large = { id: 'large', sizeBytes: 40 * MiB, tarSizeBytes: 80 * MiB };
 
 describe('the space that images need', () => {
-  it('is all their objects and the largest download, since they are pulled one by one', () => {
+  it('is all their objects and the largest download, because pulls are sequential', () => {
     expect(spaceNeeded([small, large], new Set(), 'none')).toEqual({
       objectBytes: (36 + 90 + 2) * MiB,
       pullBytes: 40 * MiB,
     });
   });
 
-  it('does not count images that are here already', () => {
+  it('does not count images that are already stored', () => {
     expect(spaceNeeded([small, large], new Set(['large']), 'none')).toEqual({
       objectBytes: 37 * MiB,
       pullBytes: 10 * MiB,
@@ -29,7 +29,7 @@ describe('the space that images need', () => {
 describe('admission [C36]', () => {
   const need = { objectBytes: 60 * MiB, pullBytes: 40 * MiB };
 
-  it('accepts what fits beside the reserve', () => {
+  it('accepts what fits without the reserve', () => {
     expect(() => admitSpace(need, 150 * MiB, 50 * MiB)).not.toThrow();
   });
 

@@ -28,7 +28,7 @@ const flipBit = (bytes: Uint8Array): Uint8Array => {
 };
 
 describe('the state of the device', () => {
-  it('is absent before it is saved first', async () => {
+  it('is absent before it is first saved', async () => {
     expect(await stateSlots(new CrashingDisk(), directory).read()).toBeUndefined();
   });
 
@@ -56,7 +56,7 @@ describe('the state of the device', () => {
     },
   );
 
-  it('is the new one, whatever happens, once saving has returned', async () => {
+  it('is always the new one once saving has returned', async () => {
     const disk = await diskWith('one', 'two');
     for (const outcome of disk.crashes()) {
       expect((await stateSlots(outcome, directory).read())?.body).toEqual(body('two'));
@@ -95,7 +95,7 @@ describe('the state of the device', () => {
     });
   });
 
-  it('falls back to the one before when a flipped bit makes its format look later', async () => {
+  it('falls back to the older slot when a flipped bit makes a format look later', async () => {
     const disk = await diskWith('one', 'two');
     const at = Buffer.from('format').length;
     await damage(disk, 'state-b.cbor', (bytes) => {

@@ -72,7 +72,7 @@ describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentat
     expect(storedKeys(places)).toMatchObject([{ store: 'local', armored: 'new' }]);
   });
 
-  it('are stored whole and removed: a local one is gone, one of the system is masked', async () => {
+  it('are stored whole and removed: a local one is deleted, a system one masked', async () => {
     const scope = { kind: 'prefix', prefix: 'example.com/web' } as const;
     expect(await storeKeys(places.local, [{ scope, name: 'aa', armored: 'A' }])).toEqual([
       join(places.local, 'images/prefix.d/example.com/web/aa.asc'),
@@ -108,13 +108,13 @@ describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentat
     },
   );
 
-  it('are refused in time below a directory that takes none', async () => {
+  it('are refused early below a directory that accepts none', async () => {
     await expect(storeKeys('/proc', [fleetKey])).rejects.toThrow(
       '/proc/deploy cannot be made: the directory /proc takes no directories; name another place',
     );
   });
 
-  it('are refused by the path where a directory has the name, and none of them is stored', async () => {
+  it('are refused if a directory has the name, and none of them is stored', async () => {
     put('local/deploy/fleet.asc/inside', '');
     await expect(storeKeys(places.local, [{ ...fleetKey, name: 'first' }, fleetKey])).rejects.toThrow(
       `${join(places.local, 'deploy/fleet.asc')}: it is a directory; name a file`,
@@ -122,7 +122,7 @@ describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentat
     expect(readdirSync(join(places.local, 'deploy'))).toEqual(['fleet.asc']);
   });
 
-  it('no file is read that is larger than keys are', () => {
+  it('files larger than keys are not read', () => {
     put('local/deploy/large.asc', 'x'.repeat(256 * 1024 + 1));
     expect(() => storedKeys(places)).toThrow(/has at most 262144/);
     rmSync(join(directory, 'local/deploy/large.asc'));
@@ -131,7 +131,7 @@ describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentat
     expect(() => storedKeys(places)).toThrow(/link\.asc has .* has at most 262144/);
   });
 
-  it('a directory is part of a name, also when it ends as a file of keys does', () => {
+  it('a directory is part of a name, even if it ends like a file of keys', () => {
     put('local/images/prefix.d/example.com/tools.asc/team.asc', 'T');
     put('local/deploy/old.asc/README', 'moved here');
     expect(storedKeys(places)).toMatchObject([
@@ -157,8 +157,8 @@ describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentat
   });
 });
 
-describe('[A9.23] what the stores say about a key, wherever it is trusted', () => {
-  it('is the text of every file once, also of those that are hidden or masked', () => {
+describe('[A9.23] the copies of a key, wherever it is trusted', () => {
+  it('are the text of every file once, hidden and masked ones included', () => {
     put('local/deploy/fleet.asc', 'D');
     put('local/images/root.d/fleet.asc', 'D');
     put('local/images/root.d/hidden.asc', 'NEW');
@@ -168,15 +168,15 @@ describe('[A9.23] what the stores say about a key, wherever it is trusted', () =
     expect([...storedCopies(places)].sort()).toEqual(['D', 'MASKED', 'NEW', 'OLD']);
   });
 
-  it('is bounded, because every signature is judged with it', () => {
+  it('are bounded, because every signature is verified with them', () => {
     for (let index = 0; index < 65; index++) put(`local/deploy/${index}.asc`, `key ${index}`);
     expect(() => storedCopies(places)).toThrow(/65 files .* 64 files .* are the limit; remove keys/);
   });
 
-  it('has no room for a key that would make it unreadable [C249]', () => {
+  it('have no room for a key that would make them unreadable [C249]', () => {
     for (let index = 0; index < 64; index++) put(`local/deploy/${index}.asc`, `key ${index}`);
     const key = (name: string) => ({ scope: { kind: 'deploy' as const }, name, armored: 'another' });
-    requireRoom(places, [key('63')]); // it replaces one
+    requireRoom(places, [key('63')]); // the key replaces one
     expect(() => requireRoom(places, [key('new')])).toThrow(
       expect.objectContaining({
         code: 'input-invalid',

@@ -22,13 +22,13 @@ export interface Call {
 export interface FakeSystemdOptions {
   /** Accepts connections and never answers the handshake. */
   readonly deaf?: boolean;
-  /** Answers the handshake with no. */
+  /** Refuses the handshake. */
   readonly refuses?: boolean;
   /** Reads nothing for this long after it has answered AUTH. */
   readonly busyMs?: number;
 }
 
-/** systemd's end of its private socket: the handshake of D-Bus, then whatever `onCall` does. */
+/** systemd's end of its private socket: the D-Bus handshake, then the answers of `onCall`. */
 export async function fakeSystemd(onCall: (call: Call) => void, options: FakeSystemdOptions = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'fake-systemd-'));
   const socketPath = join(directory, 'private');
@@ -37,7 +37,7 @@ export async function fakeSystemd(onCall: (call: Call) => void, options: FakeSys
   const server = createServer((socket) => {
     connections += 1;
     sockets.add(socket);
-    socket.on('error', () => undefined); // the client may go first
+    socket.on('error', () => undefined); // the client may close first
     const messages = new PassThrough();
     const hello = `AUTH EXTERNAL ${Buffer.from(String(process.getuid?.())).toString('hex')}\r\n`;
     let greeting = '';
@@ -57,11 +57,11 @@ export async function fakeSystemd(onCall: (call: Call) => void, options: FakeSys
         socket.write(
           options.refuses === true ? 'REJECTED EXTERNAL\r\n' : 'OK 0123456789abcdef0123456789abcdef\r\n',
         );
-        // PID 1 has something else to do: what arrives meanwhile is read together.
+        // PID 1 is busy: it reads everything that arrives meanwhile together.
         socket.pause();
         setTimeout(() => socket.resume(), options.busyMs ?? 0);
       }
-      // As sd-bus: bytes behind BEGIN in the same read stay in its buffer until more come.
+      // Like sd-bus: bytes behind BEGIN in the same read stay in its buffer until more arrive.
       if (begin >= 0) held = chunk.subarray(end);
     });
     serve(socket, messages, onCall);

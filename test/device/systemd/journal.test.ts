@@ -15,7 +15,7 @@ function addon(answer = 0) {
   };
 }
 
-/** What is written to standard error while `act` runs. */
+/** The output on standard error while `act` runs. */
 function stderrOf(act: () => void): string {
   const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   try {
@@ -27,7 +27,7 @@ function stderrOf(act: () => void): string {
 }
 
 describe('the journal', () => {
-  it('gets fields beside the message by the addon', () => {
+  it('gets fields beside the message through the addon', () => {
     const journald = addon();
     openJournal(journald).log('warning', 'refused', { WHERRY_CODE: 'expired', WHERRY_VERSION: 7 });
     expect(journald.entries).toEqual([
@@ -45,7 +45,7 @@ describe('the journal', () => {
     expect(journald.entries).toEqual(entries);
   });
 
-  it('gets no NUL, after which the addon would send other memory', () => {
+  it('gets no NUL, because the addon would send other memory after it', () => {
     const journald = addon();
     openJournal(journald).log('error', 'a\0b', { WHERRY_CODE: 'c\0d' });
     expect(journald.entries[0]?.join()).not.toContain('\0');
@@ -86,7 +86,7 @@ describe('the notifier', () => {
     expect(states).toEqual(['READY=1', 'WATCHDOG=1', 'WATCHDOG=1', 'STOPPING=1']);
   });
 
-  it('does nothing where there is no socket', () => {
+  it('does nothing without a socket', () => {
     const { states, notifier: open } = notifier({});
     open.ready();
     open.stopping();

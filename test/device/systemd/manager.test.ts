@@ -128,7 +128,7 @@ describe('starting a unit', () => {
     const { systemd } = await connect({
       StartUnit: (call) => {
         call.answer('o', job);
-        // Whatever comes next comes after the answer.
+        // Everything that follows arrives after the answer.
         changed(call, unitPath);
       },
     });
@@ -137,15 +137,15 @@ describe('starting a unit', () => {
   });
 });
 
-describe('a start that nobody waits for any more', () => {
-  it('is requested nevertheless, as one that was aborted meanwhile is', async () => {
+describe('a start that no caller awaits any more', () => {
+  it('is still requested, like one that was aborted meanwhile', async () => {
     const { systemd, calls } = await connect({ StartUnit: (call) => call.answer('o', job) });
     const reason = new Error('superseded');
     await expect(systemd.start(unit, AbortSignal.abort(reason))).rejects.toBe(reason);
     expect(calls).toEqual(['Subscribe', 'StartUnit']);
   });
 
-  it('is not one of a service that is run to its end', async () => {
+  it('never applies to a service that is run to its end', async () => {
     const { systemd, calls } = await connect({});
     await expect(systemd.run(unit, AbortSignal.abort(new Error('over')))).rejects.toThrow('over');
     expect(calls).toEqual([]);
@@ -183,8 +183,8 @@ describe('links of units', () => {
 
 describe('running a service to its end', () => {
   /**
-   * systemd tells both before the job is removed, each time that a unit changes: when it starts,
-   * too.
+   * systemd emits both signals on each change of a unit, also at its start, before it removes the
+   * job.
    */
   const told = (call: Call, result: string, path = unitPath) => {
     for (const [from, changes] of [
@@ -222,7 +222,7 @@ describe('running a service to its end', () => {
       },
     });
     expect(await systemd.run(unit)).toBe(end);
-    // The unit may be forgotten by now: nobody asks for its properties.
+    // systemd may have unloaded the unit by now, so its properties are not queried.
     expect(calls).toEqual(['Subscribe', 'StartUnit']);
   });
 
@@ -242,7 +242,7 @@ describe('running a service to its end', () => {
 });
 
 describe('a lost connection', () => {
-  it('makes a start be requested once more', async () => {
+  it('makes the client request a start once more', async () => {
     let attempt = 0;
     const { systemd, fake } = await connect({
       StartUnit: (call) => {
@@ -256,7 +256,7 @@ describe('a lost connection', () => {
     expect(fake.connections()).toBe(2);
   });
 
-  it('is reported when it is lost again', async () => {
+  it('is reported when it is lost a second time', async () => {
     const { systemd } = await connect({ Reload: (call) => call.hangUp() });
     await expect(systemd.reload()).rejects.toMatchObject({ code: 'device-unsupported' });
   });
@@ -366,7 +366,7 @@ describe('reading units', () => {
     await systemd.resetFailed(unit);
   });
 
-  it('removes what a timer keeps of its runs, also when it keeps nothing', async () => {
+  it('removes the records of a timer, also if there are none', async () => {
     const calls: unknown[] = [];
     const { systemd } = await connect({
       CleanUnit: (call) => {

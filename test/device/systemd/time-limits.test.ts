@@ -41,19 +41,19 @@ describe('the first call', () => {
 });
 
 describe('a systemd that does not answer', () => {
-  it('is given up in the handshake, after a second attempt', async () => {
+  it('is abandoned in the handshake, after a second attempt', async () => {
     const { systemd, fake } = await connect(() => undefined, { deaf: true }, { handshakeTimeoutMs: 20 });
     await expect(systemd.reload()).rejects.toMatchObject({
       code: 'device-unsupported',
       message: expect.stringContaining('no answer to the handshake') as string,
     });
-    // It may accept the second one after we gave it up.
+    // It may accept the second one after the client has abandoned it.
     await until(() => fake.connections() >= 2);
     expect(fake.connections()).toBe(2);
   });
 
-  it('loses the connection, so that a call is repeated over a new one', async () => {
-    // The limit holds for the one call that is not answered.
+  it('loses the connection, so the call is repeated over a new one', async () => {
+    // The limit applies to the one call without an answer.
     const fake = await fakeSystemd(() => undefined);
     open.push(() => fake.close());
     const bus = await connectBus({
@@ -77,7 +77,7 @@ describe('a systemd that does not answer', () => {
 });
 
 describe('a job', () => {
-  it('is awaited as long as systemd has it', async () => {
+  it('is awaited while systemd has it', async () => {
     let checks = 0;
     const { systemd } = await connect(
       (call) => {
@@ -113,7 +113,7 @@ describe('a job', () => {
     expect(starts).toBe(2);
   });
 
-  it('is given up when systemd stops answering', async () => {
+  it('is abandoned when systemd stops answering', async () => {
     const { systemd } = await connect(
       (call) => {
         if (call.member === 'StartUnit') call.answer('o', job);

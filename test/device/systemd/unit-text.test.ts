@@ -8,7 +8,7 @@ import { unitText, type UnitDescription } from '../../../src/device/systemd/unit
 import { readUnit, readWords } from '../../support/unit-reader.ts';
 
 const anything = fc.string({ unit: 'binary', maxLength: 60 });
-/** Strings made of what has a meaning in unit files. */
+/** Strings of characters with a meaning in unit files. */
 const nasty = fc
   .array(
     fc.constantFrom(

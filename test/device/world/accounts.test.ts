@@ -27,7 +27,7 @@ describe('[A3.9] [A10.9] the accounts of an image', () => {
   });
   afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-  it('are read from its own files; what is missing is empty', async () => {
+  it('are read from its own files; a missing file is empty', async () => {
     expect(await readAccounts([root], [])).toMatchObject({ passwd: 'web:x:33:33::/:/bin/sh\n', group: '' });
   });
 
@@ -41,7 +41,7 @@ describe('[A3.9] [A10.9] the accounts of an image', () => {
     expect([...owners.keys()]).toEqual(['/inspect']);
   });
 
-  it('are never those of the host: a link in place of /etc or of the file is not followed', async () => {
+  it('are never those of the host: a link in place of /etc or the file is ignored', async () => {
     rmSync(join(root, 'etc'), { recursive: true });
     symlinkSync('/etc', join(root, 'etc'));
     expect(await readAccounts([root], [])).toMatchObject({ passwd: '', group: '' });
@@ -51,7 +51,7 @@ describe('[A3.9] [A10.9] the accounts of an image', () => {
     expect(await readAccounts([root], [])).toMatchObject({ passwd: '' });
   });
 
-  it('are not read when they are too large', async () => {
+  it('are not read if they are too large', async () => {
     writeFileSync(join(root, 'etc/passwd'), 'x'.repeat(300_000));
     expect(await readAccounts([root], [])).toMatchObject({ passwd: '' });
   });

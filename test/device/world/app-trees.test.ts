@@ -28,7 +28,7 @@ function stored(name: string, { on = [], list = [], implies }: Sketch): StoredIm
   };
 }
 
-/** A desired state with a pod for each of `apps`, and what is stored of its images. */
+/** A desired state with a pod for each of `apps`, and the stored manifests of its images. */
 function device(apps: readonly string[], images: Readonly<Record<string, Sketch>>) {
   const desired = desiredStateOf({
     pods: apps.map((app, index) => ({
@@ -58,7 +58,7 @@ function treeOf(app: string, images: Readonly<Record<string, Sketch>>) {
 }
 
 describe('the tree of an app [C39]', () => {
-  it('is made of layers, the uppermost first, where no image has a whitelist', () => {
+  it('consists of layers, the uppermost first, if no image has a whitelist', () => {
     const tree = treeOf('app', { app: { on: ['base', 'middle'] }, middle: { on: ['base'] }, base: {} });
     expect(tree).toEqual({ layers: ['app', 'middle', 'base'].map(idOf) });
   });
@@ -76,14 +76,14 @@ describe('the tree of an app [C39]', () => {
     expect(rendering?.tarSizeBytes).toBe(20 * Object.keys(images).length);
   });
 
-  it('is rendered where an archive with implied directories is above another, and only there', () => {
+  it('is rendered only if an archive with implied directories is above another', () => {
     expect(treeOf('app', { app: { on: ['base'], implies: true }, base: {} }).rendering).toMatchObject({
       impliesDirectories: [idOf('app')],
     });
     expect(treeOf('app', { app: { on: ['base'] }, base: { implies: true } }).rendering).toBeUndefined();
   });
 
-  it('has the path on which each image is reached, so that every list on it filters', () => {
+  it('has the path to each image, so every whitelist on it filters', () => {
     const images = { app: { on: ['b', 'c'] }, b: { on: ['d'], list: ['/a'] }, c: { on: ['d'] }, d: {} };
     expect(treeOf('app', images).rendering?.steps).toEqual([
       { image: idOf('d'), above: [idOf('app'), idOf('b')] },
@@ -94,7 +94,7 @@ describe('the tree of an app [C39]', () => {
     ]);
   });
 
-  it('has the same name wherever it is needed, and a different one for another order', () => {
+  it('has the same name everywhere, and a different one for another order', () => {
     const images = { app: { on: ['b', 'c'], list: ['/a'] }, b: {}, c: {} };
     const { rendering } = treeOf('app', images);
     expect(treeOf('app', { ...images, unrelated: {} }).rendering?.id).toBe(rendering?.id);
@@ -109,7 +109,7 @@ describe('the trees that a deployment needs rendered', () => {
     expect(renderingsOf(desired, images).map(({ name }) => name)).toEqual(['example.com/app']);
   });
 
-  it('[C272] are refused with the name of the pod whose manifest cannot be read', () => {
+  it('[C272] are refused with the name of the pod with an unreadable manifest', () => {
     const { desired, images } = device(['a', 'a'], { a: {} });
     const pods = desired.pods.map((pod, at) => (at === 1 ? { ...pod, manifest: Buffer.from('{}') } : pod));
     expect(() => renderingsOf({ ...desired, pods }, images)).toThrow(/^pod pod-1: pod manifest: /);

@@ -16,7 +16,7 @@ const program: CompiledProbe = {
   rules: usualRules,
 };
 
-/** Asks by a program whose unit ends with `result` and leaves `files`. */
+/** Probes with a program whose unit ends with `result` and leaves `files`. */
 const askProgram = (result: string, files: Readonly<Record<string, string>> = {}) => {
   const systemd: Partial<Systemd> = { run: () => Promise.resolve(result) };
   return askProbe(program, pod, {
@@ -73,7 +73,7 @@ describe('a probe by a connection', () => {
 });
 
 describe('a probation', () => {
-  it('whose app never passes its probe is refused with what the last one showed [C132]', async () => {
+  it('whose app never passes its probe is refused with the result of the last one [C132]', async () => {
     const probed = {
       ...pod,
       services: pod.services.map((service) => ({

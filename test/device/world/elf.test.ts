@@ -11,7 +11,7 @@ import { elfTarget, readElfHeader } from '../../../src/device/world/elf.ts';
 const directory = mkdtempSync(join(tmpdir(), 'wherry-elf-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** A program as Debian's cross compiler makes it. */
+/** A program built by Debian's cross compiler. */
 function compiled(compiler: string, ...options: string[]): Buffer {
   const file = join(directory, 'program');
   const args = ['-x', 'c', '-', '-o', file, ...options];
@@ -35,11 +35,11 @@ describe('the header of a program (System V ABI, ELF Header)', () => {
     expect(header).toEqual({ class: 64, machine: 183, endianness: 'little' });
   });
 
-  it('is none when it is that of an object file, which no kernel runs (e_type)', () => {
+  it('is not recognised in an object file, which no kernel runs (e_type)', () => {
     expect(readElfHeader(compiled('arm-linux-gnueabihf-gcc', '-c'))).toBeUndefined();
   });
 
-  it('is none when it is cut off before its end', () => {
+  it('is not recognised if it is cut off before its end', () => {
     const program = compiled('arm-linux-gnueabihf-gcc');
     for (let length = 0; length < 52; length++) {
       expect(readElfHeader(program.subarray(0, length))).toBeUndefined();
@@ -103,7 +103,7 @@ describe('a header with false fields', () => {
     expect(readElfHeader(bytes)).toEqual({ class: 64, machine: 183, endianness: 'little' });
   });
 
-  it('never makes the parser throw or read elsewhere, for any bytes', () => {
+  it('never makes the parser throw or read out of bounds, for any bytes', () => {
     const patch = fc.record({ at: fc.nat(255), bytes: fc.uint8Array({ minLength: 1, maxLength: 8 }) });
     fc.assert(
       fc.property(fc.array(patch, { maxLength: 6 }), fc.nat(256), fc.nat(64), (patches, length, shift) => {
@@ -124,7 +124,7 @@ describe('a header with false fields', () => {
   });
 });
 
-describe('[A8.6] what a program is for (schema/types/labels.go: linux)', () => {
+describe('[A8.6] the labels of a program (schema/types/labels.go: linux)', () => {
   it.each([
     [3, 32, 'little', ['i386']],
     [40, 32, 'big', ['armv7b']],
@@ -132,8 +132,8 @@ describe('[A8.6] what a program is for (schema/types/labels.go: linux)', () => {
     [21, 64, 'big', ['ppc64']],
     [21, 64, 'little', ['ppc64le']],
     [22, 64, 'big', ['s390x']],
-    [62, 32, 'little', []], // x32: no label stands for it
-    [8, 32, 'big', []], // MIPS: not in the list
+    [62, 32, 'little', []], // x32 has no label
+    [8, 32, 'big', []], // MIPS is not in the list
   ] as const)('machine %i, %i bits, %s-endian: %j', (machine, elfClass, endianness, labels) => {
     expect(elfTarget({ machine, class: elfClass, endianness }).labels).toEqual(labels);
   });

@@ -15,11 +15,11 @@ const status = (name: string, activeState: string) => ({
   subState: '',
 });
 
-/** A systemd that has these units loaded and does what it is told at once. */
+/** A systemd that has these units loaded and carries out requests at once. */
 class LoadedSystemd implements Partial<Systemd> {
   readonly log: string[] = [];
   readonly states: Map<string, string>;
-  /** Units that a target wants which was read before. */
+  /** Units that an already loaded target wants. */
   readonly wanted = new Set<string>();
 
   constructor(states: Readonly<Record<string, string>>) {
@@ -140,7 +140,7 @@ describe('units that no pod needs', () => {
     expect(loaded.states.has('wherry-pod-web.4567ef01-main.service')).toBe(false);
   });
 
-  it('are unloaded where an interruption left them stopped and without their files', async () => {
+  it('are unloaded if an interruption left them stopped and without their files', async () => {
     const loaded = new LoadedSystemd({ 'wherry-holder-web.4567ef01.service': 'inactive' });
     await new ImageMounts({ systemd: loaded as Partial<Systemd> as Systemd, ...places() }).removeStrays([]);
     expect(loaded.log).toEqual(['reload']);

@@ -84,7 +84,7 @@ describe('a kept volume', () => {
 describe('the volumes with a limit of a set', () => {
   let root: string;
   let log: string[];
-  /** How the mount of a unit ends. */
+  /** The result of each mount unit. */
   let mounts: (unit: string) => JobResult;
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'limited-volumes-'));
@@ -106,7 +106,7 @@ describe('the volumes with a limit of a set', () => {
       })),
     }) as unknown as CompiledPod;
 
-  /** The unit's real script; mounts are only noted. */
+  /** Runs the unit's real script, and only records mounts. */
   const ready = async (disk: Partial<Disk>, ...pods: readonly CompiledPod[]) =>
     await readyLimitedVolumes(pods, {
       disk: {
@@ -133,7 +133,7 @@ describe('the volumes with a limit of a set', () => {
       },
     });
 
-  it('are made whole, allocated, empty and of their owner, and then mounted [C210]', async () => {
+  it('are created whole, allocated, empty and with their owner, then mounted [C210]', async () => {
     await ready({}, pod(['data', 8n * mebibyte], ['logs', 16n * mebibyte]));
     expect(log).toEqual([
       'make',
@@ -157,7 +157,7 @@ describe('the volumes with a limit of a set', () => {
     await run('/usr/sbin/e2fsck', ['-fn', pathOf('data')]);
   });
 
-  it('are made again where a power cut left a part of one [C210]', async () => {
+  it('are re-created if a power cut left a part of one [C210]', async () => {
     mkdirSync(join(volumes(), 'web'), { recursive: true });
     writeFileSync(`${pathOf('data')}.new`, 'part');
     await ready({}, pod(['data', 8n * mebibyte]));
@@ -165,7 +165,7 @@ describe('the volumes with a limit of a set', () => {
     await run('/usr/sbin/e2fsck', ['-fn', pathOf('data')]);
   });
 
-  it('are refused together when the disk has not the room for all [C211]', async () => {
+  it('are refused together if the disk has no room for all [C211]', async () => {
     const refused = ready(
       { freeBytes: () => Promise.resolve(20 << 20) },
       pod(['data', 8n * mebibyte], ['logs', 16n * mebibyte]),
@@ -177,8 +177,8 @@ describe('the volumes with a limit of a set', () => {
     expect({ log, made: existsSync(join(volumes(), 'web')) }).toEqual({ log: [], made: false });
   });
 
-  it('leave nothing when the disk fills while they are made [C211]', async () => {
-    // Larger than any disk: wherryd takes it for granted that there is room.
+  it('leave nothing behind if the disk fills during their creation [C211]', async () => {
+    // Larger than any disk. The reported free space is larger still.
     const refused = ready(
       { freeBytes: () => Promise.resolve(2 ** 52) },
       pod(['data', 8n * mebibyte], ['huge', 1n << 50n]),
@@ -188,7 +188,7 @@ describe('the volumes with a limit of a set', () => {
     expect(readdirSync(join(volumes(), 'web'))).toEqual([]);
   });
 
-  it('leave nothing where one of them cannot be mounted [C211]', async () => {
+  it('leave nothing behind if one of them cannot be mounted [C211]', async () => {
     mounts = (unit) => (unit === 'logs.mount' ? 'failed' : 'done');
     await expect(ready({}, pod(['data', 8n * mebibyte], ['logs', 8n * mebibyte]))).rejects.toMatchObject({
       code: 'device-unsupported',
@@ -197,7 +197,7 @@ describe('the volumes with a limit of a set', () => {
     expect(readdirSync(join(volumes(), 'web'))).toEqual([]);
   });
 
-  it('are refused with the package that they need [C211]', async () => {
+  it('are refused with the name of the package that they need [C211]', async () => {
     const disk = {
       look: async (path: string) =>
         path === '/usr/sbin/mkfs.ext4' ? undefined : await nodeDisk().look(path),
@@ -208,7 +208,7 @@ describe('the volumes with a limit of a set', () => {
     });
   });
 
-  it('take nothing of a set that has none', async () => {
+  it('need no space for a set without any', async () => {
     await ready({ look: () => Promise.reject(new Error('looked')) }, pod());
     expect(log).toEqual([]);
   });

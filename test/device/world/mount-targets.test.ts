@@ -18,7 +18,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-/** Mounts a volume of the pod; the host's are below the temporary directory. */
+/** Mounts a volume of the pod. Host volumes are below the temporary directory. */
 const check = async (path: string, volume: object): Promise<void> => {
   const manifest = parsePodManifest(
     Buffer.from(
@@ -51,11 +51,11 @@ describe('the place of a volume in an image', () => {
     await check(path, host('host-file'));
   });
 
-  it('is not judged for a source that is missing', async () => {
+  it('is not checked for a missing source', async () => {
     await check('/file', host('missing'));
   });
 
-  it('is no file for a directory [C200]', async () => {
+  it('must not be a file for a directory [C200]', async () => {
     const refusal = {
       code: 'pod-volume-invalid',
       message:
@@ -65,7 +65,7 @@ describe('the place of a volume in an image', () => {
     await expect(check('/link-to-file', host('host'))).rejects.toMatchObject(refusal);
   });
 
-  it('is no directory for a file [C200]', async () => {
+  it('must not be a directory for a file [C200]', async () => {
     await expect(check('/link', host('host-file'))).rejects.toMatchObject({
       code: 'pod-volume-invalid',
       message:

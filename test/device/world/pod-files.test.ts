@@ -19,7 +19,7 @@ import type { CompiledPod } from '../../../src/device/pod/compiled-pod.ts';
 import type { Disk } from '../../../src/device/store/disk.ts';
 import { nodeDisk } from '../../../src/device/store/node-disk.ts';
 
-/** The machine's disk, except that files stay the property of whoever runs the test. */
+/** The machine's disk, except that files keep the owner that runs the test. */
 function ownDisk(writes: string[]): Disk {
   const disk = nodeDisk();
   return {
@@ -76,7 +76,7 @@ describe('the files of a pod', () => {
     expect(readdirSync(join(root, 'units')).sort()).toEqual(readdirSync(join(root, 'pods/one/units')).sort());
   });
 
-  it('include the volumes that outlive it, which stay as an app leaves them', async () => {
+  it('include the volumes that outlive it, which stay unchanged', async () => {
     const { uid, gid } = statSync(root);
     const keptVolumes = [{ path: 'web/data', mode: 0o750, uid, gid }];
     await files.write({ ...pod('one'), keptVolumes });
@@ -89,7 +89,7 @@ describe('the files of a pod', () => {
     expect(readFileSync(join(volume, 'file'), 'utf8')).toBe('kept');
   });
 
-  it('start at boot by one file and one link, which are not written again when nothing changed', async () => {
+  it('start at boot by one file and one link, which are not rewritten without a change', async () => {
     await files.write(pod('one'));
     await files.enable([pod('one')]);
     expect(readFileSync(unit('wherry-pods.target'), 'utf8')).toMatch(
@@ -101,7 +101,7 @@ describe('the files of a pod', () => {
     expect(writes).toEqual([]);
   });
 
-  it('are put back when a unit was lost or changed', async () => {
+  it('are restored when a unit was lost or changed', async () => {
     await files.write(pod('one'));
     expect(await files.repair(pod('one'))).toBe(false);
     rmSync(unit('wherry-pod-web.one-main.service'));
@@ -111,7 +111,7 @@ describe('the files of a pod', () => {
     expect(readFileSync(unit('wherry-pod-web.one.slice'), 'utf8')).toBe('[Slice]\n');
   });
 
-  it('of a scheduled pod start its timer at boot, and nothing else of it [C218]', async () => {
+  it('of a scheduled pod start only its timer at boot [C218]', async () => {
     const timer = 'wherry-timer-web.one.timer';
     const scheduled = { ...pod('one'), timer };
     await files.write({ ...scheduled, units: [...scheduled.units, { name: timer, text: '[Timer]\n' }] });
@@ -136,7 +136,7 @@ describe('the files of a pod', () => {
     expect(existsSync(unit('wherry-pod-web.two-main.service'))).toBe(true);
   });
 
-  it("that no running pod has are found, and an administrator's own units are not taken for them", async () => {
+  it('that no running pod has are found, and the units of an administrator are not', async () => {
     await files.write(pod('0123abcd'));
     await files.write(pod('4567ef01'));
     await files.writeUnit('run-wherry-images-1.mount', '[Mount]\n');
@@ -161,7 +161,7 @@ describe('the files of a pod', () => {
     ]);
   });
 
-  it('leave no mount points behind, and those in use stay', async () => {
+  it('leave no mount points behind, except those in use', async () => {
     mkdirSync(join(root, 'mounts/used'), { recursive: true });
     mkdirSync(join(root, 'mounts/old'));
     mkdirSync(join(root, 'mounts/mounted/rootfs'), { recursive: true });

@@ -31,7 +31,7 @@ describe('the report of a pod', () => {
     ...{ activeState: result === 'success' ? 'inactive' : 'failed', result },
   });
 
-  it('that is scheduled has the result of its last run, and is well when that is and its timer waits [C221]', async () => {
+  it('that is scheduled has the result and health of its last run and timer [C221]', async () => {
     const pod = { ...deployedPod('web'), timer };
     const states = new Map<string, Partial<UnitStatus>>([[timer, { activeState: 'active' }]]);
     const watch = watched(states);
@@ -43,14 +43,14 @@ describe('the report of a pod', () => {
     };
     expect(await told(ended('success'))).toEqual([true, 'success']);
     expect(await told(ended('exit-code'))).toEqual([false, 'exit-code']);
-    // systemd forgets the result when the next run begins.
+    // systemd resets the result when the next run begins.
     expect(await told({ activeState: 'active', result: 'success' })).toEqual([true, 'exit-code']);
     expect(await told(ended('success'))).toEqual([true, 'success']);
     states.set(timer, { activeState: 'inactive' });
     expect(await told(ended('success'))).toEqual([false, 'success']);
   });
 
-  it('has the result that systemd told, although it has forgotten it', async () => {
+  it('has the result from a signal of systemd, even after systemd has dropped it', async () => {
     const pod = deployedPod('web');
     let tell: Parameters<Systemd['watch']>[0] = () => undefined;
     const watch = watched(
@@ -69,7 +69,7 @@ describe('the report of a pod', () => {
     expect((await watch.report(pod)).apps[0]?.lastResult).toBe('exit-code');
   });
 
-  it('that runs on keeps why it was restarted', async () => {
+  it('that keeps running keeps the reason of its restart', async () => {
     const pod = deployedPod('web');
     const states = new Map([['web.service', ended('exit-code')]]);
     const watch = watched(states);
@@ -98,13 +98,13 @@ describe('the probation of a set with a scheduled pod [C220]', () => {
     });
   });
 
-  it('does not judge a run of a pod that the deployment has not touched', async () => {
+  it('does not count a run of a pod that the deployment has not changed', async () => {
     await expect(after([timer])).resolves.toBeUndefined();
   });
 });
 
 describe('the probation of pods whose apps have the same name [C273]', () => {
-  it('does not count restarts from before it, which systemd still counts', async () => {
+  it('does not count earlier restarts, which systemd still counts', async () => {
     const states = new Map<string, Partial<UnitStatus>>([
       ['web.service', { activeState: 'active', restarts: 7 }],
       ['shop.service', { activeState: 'active', restarts: 0 }],

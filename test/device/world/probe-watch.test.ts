@@ -60,7 +60,7 @@ function device() {
 }
 
 describe('a watch of probes', () => {
-  it('asks an app at once, and then at its interval', async () => {
+  it('probes an app at once, and then at its interval', async () => {
     const { app, clock, watch, state, end } = device();
     watch.follow([web]);
     expect(state()).toMatchObject({ state: 'starting' });
@@ -73,7 +73,7 @@ describe('a watch of probes', () => {
     end();
   });
 
-  it('says when an app begins to fail and when it passes again, and not more', async () => {
+  it('reports only when an app begins to fail and when it passes again', async () => {
     const { app, clock, lines, watch, end } = device();
     watch.follow([web]);
     await clock.pass(0);
@@ -106,7 +106,7 @@ describe('a watch of probes', () => {
     end();
   });
 
-  it('does not ask an app that does not run, nor count what ended under a probe', async () => {
+  it('neither probes a stopped app nor counts one that ended during a probe', async () => {
     const { app, clock, watch, restart, state, end } = device();
     app.outcome = { ok: false, detail: 'gone' };
     app.onAsk = () => restart(9);

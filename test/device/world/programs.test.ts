@@ -12,7 +12,7 @@ import { Refusal } from '../../../src/core/refusal/refusal.ts';
 let programs: string;
 let root: string;
 
-/** Programs as Debian's cross compilers make them. */
+/** Programs built by Debian's cross compilers. */
 const compilers = {
   arm: 'arm-linux-gnueabihf-gcc',
   arm64: 'aarch64-linux-gnu-gcc',
@@ -108,7 +108,7 @@ describe('[A12.4] [C271] the working directory of an app', () => {
     ['/srv/www/', []],
     ['/link/./www', []],
     ['/proc/self', []],
-    // A volume is there, or may have the directory later.
+    // A volume is mounted there, or may have the directory later.
     ['/data', ['/data']],
     ['/data/a', ['/data/']],
     ['/data', ['/data/a']],
@@ -146,7 +146,7 @@ describe("an app's program is checked before anything is stopped [C38] [A8.6]", 
     expect((await judged({ exec: ['/bin/app'], architectures })) === undefined).toBe(runs);
   });
 
-  it('and the message names app, file, kind of program, device and what to do', async () => {
+  it('the message names app, file, kind of program, device and what to do', async () => {
     put('bin/app', 'x86');
     expect(await judged({ exec: ['/bin/app'] })).toBe(
       'app web: /bin/app in its image is a program for 64-bit x86; this device runs aarch64. Deploy an image that was built for it',
@@ -198,7 +198,7 @@ describe("[A3.7] an app's program is found as the runtime finds it", () => {
     expect(await judged({ exec: [name], app })).toContain('/opt/bin/app');
   });
 
-  it('in the usual PATH when it sets none (ace.md, environment), past files that cannot be executed', async () => {
+  it('in the default PATH if it sets none (ace.md, environment), past non-executables', async () => {
     put('usr/local/bin/app', 'x86', 0o644);
     put('usr/sbin/app/file', 'x86');
     put('usr/bin/app', 'arm64');
@@ -218,7 +218,7 @@ describe("[A3.7] an app's program is found as the runtime finds it", () => {
     expect(await judged({ exec: ['/bin/gone'] })).toBeUndefined();
   });
 
-  it('what a volume or the runtime hides is not checked', async () => {
+  it('a file hidden by a volume or the runtime is not checked', async () => {
     put('data/bin/app', 'x86');
     put('dev/app', 'x86');
     link('current', '/data/bin');
@@ -259,7 +259,7 @@ describe('[A10.1] a path in an image (path_resolution(7))', () => {
     }
   });
 
-  it('is not found when its links are circular or lead through a file', async () => {
+  it('is not found if its links are circular or lead through a file', async () => {
     link('a', 'b');
     link('b', 'a');
     link('deep', `deep/${'x/'.repeat(100)}`);
@@ -268,7 +268,7 @@ describe('[A10.1] a path in an image (path_resolution(7))', () => {
       expect(await find(path)).toBeUndefined();
   });
 
-  it('is found in the uppermost layer that has it', async () => {
+  it('is found in the uppermost layer that contains it', async () => {
     const [upper, lower] = [join(root, 'upper'), join(root, 'lower')];
     put('usr/bin/app', 'arm64', 0o755, upper);
     put('usr/bin/app', 'x86', 0o755, lower);

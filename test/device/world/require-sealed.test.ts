@@ -6,7 +6,7 @@ import { imageIdOf } from '../deploy/ids.ts';
 describe('an app with secrets [C154]', () => {
   const service = { app: 'web', unit: 'wherry-pod-web.service', imageId: imageIdOf('web') };
 
-  it('is refused before anything is touched when the device lacks a value', async () => {
+  it('is refused before any change if the device lacks a value', async () => {
     const disk = new CrashingDisk();
     await disk.write('/secrets/aa.cred', Buffer.from('sealed'));
     const pod = (...secrets: string[]) => ({ name: 'shop', services: [{ ...service, secrets }] });

@@ -16,13 +16,13 @@ const run = mkdtempSync(join(tmpdir(), 'wherry-steps-'));
 afterAll(() => rmSync(run, { recursive: true }));
 const disk = nodeDisk();
 
-/** A systemd whose jobs take until they are let go, so that what runs side by side is seen. */
+/** A systemd whose jobs last until the test releases them, which shows jobs in parallel. */
 class JobSystemd implements Partial<Systemd> {
   readonly active = new Set<string>();
   readonly log: string[] = [];
   readonly failing = new Set<string>();
   readonly trying = new Set<string>();
-  /** Units of which jobs are replaced by others, and how many. */
+  /** Units whose jobs are replaced by others, and how often. */
   readonly replaced = new Map<string, number>();
 
   list = () => Promise.resolve([...this.active].map((name) => ({ ...unknown(name), activeState: 'active' })));
@@ -113,7 +113,7 @@ const never = new AbortController().signal;
 const [web, db] = [deployedPod('web', ['image-a']), deployedPod('db', ['image-b'])];
 
 describe('an activation with systemd', () => {
-  it('stops services that no disk starts any more, then their slices, and starts one app after the other', async () => {
+  it('stops removed services, then their slices, and starts one app after the other', async () => {
     const { jobs, steps, world } = device(web, db);
     const next = [deployedPod('one'), deployedPod('two')];
     const words: string[] = [];
@@ -133,7 +133,7 @@ describe('an activation with systemd', () => {
     ]);
   });
 
-  it('restarts what uses a replaced image from the new object, and nothing else', async () => {
+  it('restarts only the apps of a replaced image, from the new object', async () => {
     const { jobs, lines, objects, world } = device(web, db);
     await objects.stored('image-a');
     await objects.stored('image-c'); // never mounted
@@ -145,7 +145,7 @@ describe('an activation with systemd', () => {
     expect(lines).toEqual(['stopping web.service: started again from an image that was replaced']);
   });
 
-  it('is not held up by starts that systemd counted before, of the app and what it needs [C202]', async () => {
+  it('is not limited by starts that systemd has counted before [C202]', async () => {
     const { jobs, world } = device();
     await activatePods(world, [web], never, () => undefined);
     expect(jobs.forgiven).toEqual(['web.service', 'image-a.mount']);
@@ -158,7 +158,7 @@ describe('an activation with systemd', () => {
     expect(jobs.forgiven).toEqual(['web.timer']);
   });
 
-  it('is refused when the timer of a pod does not start', async () => {
+  it('is refused if the timer of a pod does not start', async () => {
     const { jobs, world } = device();
     jobs.failing.add('web.timer');
     await expect(
@@ -179,7 +179,7 @@ describe('an activation with systemd', () => {
     expect(jobs.active.has('db.service')).toBe(false);
   });
 
-  it('[C246] stops again what something else started in place of a stop', async () => {
+  it('[C246] repeats a stop that another start has replaced', async () => {
     const { jobs, world } = device(web);
     jobs.replaced.set('web.service', 2);
     await activatePods(world, [db], never, () => undefined);
@@ -187,7 +187,7 @@ describe('an activation with systemd', () => {
     expect([...jobs.active].filter((unit) => unit.startsWith('web.'))).toEqual([]);
   });
 
-  it('[C246] is refused when something else stops an app that starts', async () => {
+  it('[C246] is refused if another job stops a starting app', async () => {
     const { jobs, world } = device();
     jobs.replaced.set('web.service', 1);
     await expect(activatePods(world, [web], never, () => undefined)).rejects.toMatchObject({
@@ -196,7 +196,7 @@ describe('an activation with systemd', () => {
     });
   });
 
-  it('waits for an app that runs once no longer than that said [C134]', async () => {
+  it('waits for an app that runs once up to its own limit [C134]', async () => {
     const { jobs, clock, world } = device();
     jobs.trying.add('web.service');
     const setup = { ...web, services: web.services.map((service) => ({ ...service, onceSeconds: 90 })) };
@@ -211,7 +211,7 @@ describe('an activation with systemd', () => {
     expect(jobs.log).toEqual(['start web.service']);
   });
 
-  it('is refused with the reason why the network of the pod was not attached', async () => {
+  it('is refused with the reason if the network of the pod was not attached', async () => {
     const { jobs, world } = device();
     jobs.failing.add('web.service');
     mkdirSync(join(run, 'attachments'), { recursive: true });
@@ -224,7 +224,7 @@ describe('an activation with systemd', () => {
     expect(existsSync(place)).toBe(false);
   });
 
-  it('[C42] of the last good set starts every app that does', async () => {
+  it('[C42] of the last good set starts every app that can start', async () => {
     const { jobs, world } = device();
     jobs.failing.add('web.service');
     const refusals = await restorePods(world, [web, db], () => undefined);
@@ -232,7 +232,7 @@ describe('an activation with systemd', () => {
     expect(jobs.active.has('db.service')).toBe(true);
   });
 
-  it('[C260] of the last good set starts nothing more once it is aborted', async () => {
+  it('[C260] of the last good set starts no more apps once it is aborted', async () => {
     const { jobs, world } = device();
     const abort = new AbortController();
     const restored = restorePods(

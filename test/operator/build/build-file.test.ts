@@ -54,7 +54,7 @@ describe('an image from a build file', () => {
     return wherry(['image', 'build', at('web.toml'), '-o', at(output)]);
   };
 
-  it('has nothing of its own build when the output is in a directory of its parts', async () => {
+  it('does not contain its own output in a directory of its parts', async () => {
     expect(
       await wherry(['image', 'build', at('site'), '--name', 'example.com/base', '-o', at('base')]),
     ).toMatchObject({
@@ -117,7 +117,7 @@ mode = "0750"
     ]);
   });
 
-  it('is the same to the bit when it is built again', async () => {
+  it('is bit-identical when it is built again', async () => {
     const text = `${manifest}[[put]]\nfrom = "site"\nto = "/srv"\n`;
     await build(text);
     await build(text, 'again.aci');
@@ -158,7 +158,7 @@ mode = "0750"
     expect(readdirSync(directory)).toHaveLength(before + 1);
   });
 
-  it('refuses options that the file has itself', async () => {
+  it('refuses options that the file sets', async () => {
     writeFileSync(at('web.toml'), manifest);
     const run = await wherry([
       'image',
@@ -242,7 +242,7 @@ describe('wherry image patch', () => {
     });
   });
 
-  it('takes a whole manifest, and refuses an invalid one without changing the image', async () => {
+  it('accepts a whole manifest, and refuses an invalid one without changing the image', async () => {
     await wherry(['image', 'build', at('site'), '--name', 'example.com/web', '-o', at('web.aci')]);
     const before = readFileSync(at('web.aci'));
     writeFileSync(at('manifest'), '{"acKind":"ImageManifest","acVersion":"0.8.11","name":"UP"}');
@@ -257,7 +257,7 @@ describe('wherry image patch', () => {
     expect((await listing(at('web.aci'))).manifest.name).toBe('example.com/other');
   });
 
-  it('does not make an app from a user alone', async () => {
+  it('does not create an app from a user alone', async () => {
     await wherry(['image', 'build', at('site'), '--name', 'example.com/web', '-o', at('web.aci')]);
     const run = await wherry(['image', 'patch', at('web.aci'), '--user', '7', '-o', at('new.aci')]);
     expect(run).toMatchObject({ status: 64, err: expect.stringMatching(/give it with --exec/) as string });

@@ -95,12 +95,12 @@ describe('a built archive', () => {
     expect((await inspect()).manifest).toEqual(parseImageManifest(Buffer.from(manifestText)));
   });
 
-  it('takes a manifest as a value too', async () => {
+  it('accepts a manifest as a value, too', async () => {
     await build({ manifest: parseImageManifest(Buffer.from(manifestText)) });
     expect((await inspect()).manifest.name).toBe('example.com/app');
   });
 
-  it('is the same to the bit wherever and whenever it is built from the same tree', async () => {
+  it('is bit-identical for the same tree, at any place and time', async () => {
     const outputs: Buffer[] = [];
     for (const order of [
       ['a', 'b', 'c'],
@@ -117,7 +117,7 @@ describe('a built archive', () => {
 
   it('[A1.4] [A1.12] keeps mode, time, hard links and symbolic links', async () => {
     put('su', 'x', 0o4755);
-    put('private', '', 0); // empty, so that it need not be read and the test needs no root
+    put('private', '', 0); // empty, so the test needs no root to read it
     utimesSync(join(root, 'su'), 1_500_000_000, 1_500_000_000);
     mkdirSync(join(root, 'a'));
     linkSync(join(root, 'su'), join(root, 'a/link'));
@@ -130,7 +130,7 @@ describe('a built archive', () => {
     expect(list.get('rootfs/symbolic')).toMatchObject({ type: 'symlink', target: '../../outside' });
   });
 
-  it('[A1.4] sets owners and late times as asked', async () => {
+  it('[A1.4] sets owners and latest times as requested', async () => {
     put('old', 'x');
     put('new', 'x');
     utimesSync(join(root, 'old'), 5, 5);
@@ -145,7 +145,7 @@ describe('a built archive', () => {
     ]);
   });
 
-  it('[A1.4] takes extended attributes that are given', async () => {
+  it('[A1.4] sets given extended attributes', async () => {
     put('bin/ping', 'x');
     const value = Buffer.from([1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     await build({ xattrs: new Map([['/bin/ping', [{ name: 'security.capability', value }]]]) });
@@ -203,11 +203,11 @@ describe('a built archive', () => {
     truncateSync(join(root, 'big'), 3_000_001);
     const built = await build({ compression: 'gzip' });
     expect((await inspect()).list.at(-1)).toMatchObject({ path: 'rootfs/big', sizeBytes: 3_000_001 });
-    // Less than a hundredth: a device takes at most 200 times the compressed size.
+    // Less than a hundredth: a device accepts at most 200 times the compressed size.
     expect(built.sizeBytes).toBeLessThan(100_000);
   });
 
-  it('[A1.4] is read by GNU tar as the tree that was built', async () => {
+  it('[A1.4] is unpacked by GNU tar to the tree that was built', async () => {
     const name = fc
       .string({
         unit: fc.constantFrom('a', 'B', '.', ' ', '-', 'é', '\n', '\\', '%', 'n'.repeat(40)),
@@ -244,12 +244,12 @@ describe('a built archive', () => {
               utimesSync(file, mtime, mtime);
             }
           } catch {
-            continue; // a path through a file, or the same path again: the tree is what came of it
+            continue; // a path through a file, or the same path again: the resulting tree counts
           }
         }
         await build();
         await expect(inspect()).resolves.toBeDefined();
-        // tar exits with 1 and says what differs in content, mode, owner, time, links
+        // tar exits with 1 and prints differences in content, mode, owner, time, links
         execFileSync('tar', ['--diff', '-f', join(directory, 'out.aci'), '-C', directory, 'rootfs']);
       }),
       { numRuns: 40 },
@@ -301,8 +301,8 @@ describe('a build', () => {
     },
   );
 
-  it('refuses a file that is not as long as it says, and leaves nothing behind', async () => {
-    // Files of sysfs claim a page and have a line.
+  it('refuses a file shorter than its announced size, and leaves nothing behind', async () => {
+    // Files of sysfs announce a page and contain a line.
     const reading = build({ root: '/sys/class/net/lo/statistics', compression: 'gzip' });
     await expect(reading).rejects.toMatchObject({ code: 'input-invalid' });
     expect(readdirSync(directory)).toEqual(['rootfs']);

@@ -38,7 +38,7 @@ describe('a user or group that the image does not have', () => {
     expect(note(user, group)).toBeUndefined();
   });
 
-  it('is not known of an image with dependencies, or of one that runs nothing', () => {
+  it('is not checked for an image with dependencies or without an app', () => {
     expect(note('nobody', '0', { dependencies: [{ imageName: 'example.com/base' }] })).toBeUndefined();
     expect(note('nobody', '0', { app: undefined })).toBeUndefined();
   });

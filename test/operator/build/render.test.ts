@@ -26,7 +26,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const at = (...names: string[]) => join(directory, ...names);
 
-/** An archive of files, with what its manifest says of dependencies and whitelist. */
+/** An archive of files, with the dependencies and the whitelist of its manifest. */
 async function image(name: string, files: Record<string, string>, manifest: object = {}): Promise<ImageFile> {
   const root = at(`${name}-root`);
   mkdirSync(root);
@@ -69,7 +69,7 @@ describe('rendering an image with its dependencies (ace.md#filesystem-setup)', (
     return await filesOf(at('rendered.aci'));
   };
 
-  it('[A4.13] makes one image without dependencies and with the same content', async () => {
+  it('[A4.13] creates one image without dependencies and with the same content', async () => {
     const base = await image('base', { 'bin/sh': 'shell', 'etc/name': 'base' });
     const app = await image('app', { 'etc/name': 'app', 'bin/app': 'program' }, on('base'));
     expect(await render(app, [base])).toEqual({ 'bin/sh': 'shell', 'bin/app': 'program', 'etc/name': 'app' });
@@ -77,16 +77,16 @@ describe('rendering an image with its dependencies (ace.md#filesystem-setup)', (
     expect(manifest).toEqual({ ...app.manifest, dependencies: [] });
   });
 
-  it('[A4.4] lays a diamond in the order D, B, D, C, A', async () => {
+  it('[A4.4] stacks a diamond in the order D, B, D, C, A', async () => {
     const d = await image('d', { one: 'd', two: 'd' });
     const b = await image('b', { one: 'b', three: 'b' }, on('d'));
     const c = await image('c', { two: 'c', three: 'c' }, on('d'));
     const a = await image('a', {}, on('b', 'c'));
-    // D comes again after B, and so covers it.
+    // D is applied again after B, so it covers B.
     expect(await render(a, [b, c, d])).toEqual({ one: 'd', two: 'c', three: 'c' });
   });
 
-  it('[A4.8] filters an image by its own whitelist and by those of all that depend on it (aci.md, pathWhitelist)', async () => {
+  it('[A4.8] filters an image by its own whitelist and by those of its dependents (aci.md, pathWhitelist)', async () => {
     const base = await image('base', { a: '1', b: '2', c: '3' }, { pathWhitelist: ['/a', '/b'] });
     const middle = await image('middle', { d: '4' }, { ...on('base'), pathWhitelist: ['/b', '/c', '/d'] });
     const app = await image('app', { e: '5' }, on('middle'));
@@ -100,7 +100,7 @@ describe('rendering an image with its dependencies (ace.md#filesystem-setup)', (
     expect(await render(app, [b, c])).toEqual({ keep: '1', other: '3' });
   });
 
-  it('gives the same bytes again, and the same tree as a device makes of layers without whitelists', async () => {
+  it('returns the same bytes again, and the tree that a device mounts from layers', async () => {
     const base = await image('base', { a: '1' });
     const app = await image('app', { b: '2' }, on('base'));
     await render(app, [base]);

@@ -27,7 +27,7 @@ const valid = (path: string) => inspectArchive(createReadStream(path), defaultAr
 const manifest = Buffer.from(manifestText);
 const runs = Number(process.env['WHERRY_TREES'] ?? 100);
 
-/** Mostly one of `good`, for a tree with one bad part is refused as a whole. */
+/** Mostly one of `good`, because one bad part makes the whole tree refused. */
 const mostly = (good: readonly string[], bad: readonly string[]) =>
   fc.oneof(
     { weight: 40, arbitrary: fc.constantFrom(...good) },
@@ -42,7 +42,7 @@ const entry = fc.record({
   }),
   type: mostly(['0', '0', '0', '2', '5', '5', '6', '3'], ['1']),
   link: mostly(['a', 'b', 'a/b', '/a', '..'], ['', 'l'.repeat(4096)]),
-  // Only a long file can pass the ratio, and it takes most of the time.
+  // Only a long file can exceed the ratio, and it takes most of the time.
   size: fc.oneof(
     { weight: 20, arbitrary: fc.constantFrom(0, 1, 600) },
     { weight: 1, arbitrary: fc.constant(1_200_000) },
@@ -51,7 +51,10 @@ const entry = fc.record({
   mtime: fc.constantFrom('0', '-5', '8589934592', '99999999999', '1.5'),
 });
 
-/** What was written is not refused: that is no refusal of a writer. */
+/**
+ * "image validate" must accept a written image. Its refusal becomes another error, so it does not
+ * count as one of the writer.
+ */
 const expectValid = async (path: string): Promise<void> => {
   try {
     await valid(path);
@@ -117,11 +120,11 @@ it('"image validate" accepts every image that a writer completes', { timeout: 3_
   expect(written).toBeGreaterThan(0);
 });
 
-it('a gzip stream has what was written, though the writer uses its buffers again', async () => {
+it('a gzip stream has the written bytes, although the writer reuses its buffers', async () => {
   const gzip = gzipWithinRatio(defaultArchiveLimits.maxRatio);
   const packed = buffer(gzip);
   const sink = new BatchedSink(gzip, 'the file');
-  // A large one passes by itself, and from there on batches end within the pieces of gzip.
+  // A large piece is passed on alone. After it, batches end within the pieces of gzip.
   const sizes = [200_001, ...Array.from({ length: 300 }, (_, index) => 1000 + 97 * index)];
   const bodies = sizes.map((size, index) => Buffer.alloc(size, `${index} `));
   for (const body of bodies) await sink.write(body);
@@ -140,7 +143,7 @@ it('a gzip stream within the ratio is accepted in pieces of any size', async () 
   const gzip = gzipWithinRatio(defaultArchiveLimits.maxRatio);
   gzip.end(archive);
   const packed = await buffer(gzip);
-  // One piece of 256 KiB is kept without references for each 26 MB that compress well.
+  // For each 26 MB that compress well, one piece of 256 KiB is kept without references.
   expect(packed.length).toBeLessThan(archive.length / 20);
   const pieces = (async function* () {
     for (let from = 0; from < packed.length; from += 64) {

@@ -36,7 +36,7 @@ afterAll(async () => {
 const get = (path: string, headers: Record<string, string> = {}) =>
   fetch(`${server.url}${path}`, { headers });
 
-/** The status for a path that is sent as it is; `fetch` would tidy it up first. */
+/** The status for a path that is sent unchanged; `fetch` would normalise it first. */
 async function rawStatus(path: string, method = 'GET'): Promise<number | undefined> {
   return await new Promise((resolve, reject) => {
     const sent = request({ host: '127.0.0.1', port: server.port, path, method }, (response) => {
@@ -108,7 +108,7 @@ describe('the image server', () => {
     expect(await rawStatus(path)).toBe(404);
   });
 
-  it('takes no uploads', async () => {
+  it('refuses uploads', async () => {
     expect(await rawStatus('/a.aci', 'PUT')).toBe(405);
   });
 

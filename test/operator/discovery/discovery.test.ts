@@ -20,7 +20,7 @@ const tls = loopbackCertificate(hosts);
 const endpoint = (template: string) => `<meta name="ac-discovery" content="example.com ${template}">`;
 const full = '{name}-{version}-{os}-{arch}.{ext}';
 const keys = '<meta name="ac-discovery-pubkeys" content="example.com https://example.com/pubkeys.gpg">';
-/** The pages of discovery/testdata, by what they hold. */
+/** The pages of discovery/testdata, by their content. */
 const meta01 = endpoint(`https://storage.example.com/${full}`) + keys;
 const meta02 = endpoint(`https://storage.example.com/${full}`);
 const meta03 = keys;
@@ -35,7 +35,7 @@ const meta06 =
   endpoint(`hdfs://storage.example.com/${full}`) +
   keys;
 
-/** What the servers answer: by scheme, host and path. */
+/** The answers of the servers, by scheme, host and path. */
 let pages: Record<string, string | number | ((request: IncomingMessage, response: ServerResponse) => void)>;
 let secure: TestServer;
 let plain: TestServer;
@@ -64,7 +64,7 @@ beforeEach(() => {
   pages = {};
 });
 
-/** For it twenty seconds pass at once. */
+/** A clock whose delays are 100 times shorter, so twenty seconds pass almost at once. */
 const hurriedClock: Clock = {
   ...systemClock,
   sleep: (ms, signal) => systemClock.sleep(ms / 100, signal),
@@ -204,7 +204,7 @@ describe.each([false, true])(
       expect(discovered.keys).toEqual(foundKeys);
     });
 
-    it('[A7.13] case 13, reference-only: credentials go to the host that they are for', async () => {
+    it('[A7.13] case 13, reference-only: credentials are sent only to their host', async () => {
       pages = { '/myapp': meta01 };
       await found(image('example.com/myapp'), {
         allowHttp,
@@ -337,7 +337,7 @@ describe('a page and its tags (discovery.md#discovery-url)', () => {
     ]);
   });
 
-  it('[A7.9] ours: an endless page is read up to the limit, and the tags before it count', async () => {
+  it('[A7.9] ours: an endless page is read up to the limit, with the tags before it', async () => {
     pages = {
       '/myapp': (_request, response) => {
         response.write(`<html><head>${meta01}`);
@@ -426,7 +426,7 @@ describe('discovery continues with the parent of a name (discovery.md#discovery-
     expect(plain.requests).toHaveLength(before);
   });
 
-  it('[A7.9] ours: a page that does not end in time is given up', async () => {
+  it('[A7.9] ours: a page that does not end in time is abandoned', async () => {
     pages = { '/myapp': (_request, response) => void response.write(`<html>${meta01}`) };
     const { attempts } = await found(name, { clock: hurriedClock });
     expect(attempts[0]).toMatch(/within 20 s/);

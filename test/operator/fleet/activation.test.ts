@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { readActivation } from '../../../src/operator/fleet/index.ts';
 
-describe('when an operator has pods replaced [C170]', () => {
-  it('is now unless something else is said', () => {
+describe('the time of an activation [C170]', () => {
+  it('is now by default', () => {
     expect(readActivation({})).toBeUndefined();
     expect(readActivation({ activate: 'now' })).toBeUndefined();
     expect(readActivation({ force: true })).toEqual({ when: 'now', force: true });

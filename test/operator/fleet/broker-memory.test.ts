@@ -27,7 +27,7 @@ function command(version: number, signature = 'signature'): NewestCommand {
 }
 const kept = ({ envelope }: NewestCommand): ReadBack => ({ seen: 'command', envelope });
 
-describe('what the broker keeps beside version 3 of the fleet directory', () => {
+describe('the messages on the broker beside version 3 of the fleet directory', () => {
   it.each<[string, ReadBack, object, boolean]>([
     ['the same', kept(command(3)), { keeps: 'newest' }, false],
     ['nothing', { seen: 'nothing' }, { keeps: 'nothing' }, true],
@@ -39,8 +39,8 @@ describe('what the broker keeps beside version 3 of the fleet directory', () => 
   ])('%s', (_, read, memory, isRepeated) => {
     expect(compareMemory(command(3), read)).toEqual(memory);
     expect(mustRepeat(compareMemory(command(3), read), 3, 3)).toBe(isRepeated);
-    // The device has trusted what somebody else published: nothing of this directory may take its
-    // place.
+    // The device has trusted a command of another publisher, which nothing of this directory may
+    // replace.
     expect(mustRepeat(compareMemory(command(3), read), 3, 4)).toBe(false);
   });
 });

@@ -67,7 +67,7 @@ describe('a rollback', () => {
     expect(rollbackTarget(history, undefined)).toBe(2);
   });
 
-  it('prefers a version with an unknown outcome over none', () => {
+  it('prefers a version with an unknown outcome to none', () => {
     expect(rollbackTarget([{ version: 1 }, { version: 2, outcome: 'committed' }], 2)).toBe(1);
   });
 
@@ -95,7 +95,7 @@ describe('the progress of a version', () => {
     expect(progressOf(view({ version: 4, ...fetching }), 4, 0)).toEqual(fetching);
   });
 
-  it('ends with the event, the report, or the version that runs, whichever is seen first', () => {
+  it('ends with the first of event, report or running version', () => {
     expect(
       progressOf({ ...view(undefined), events: [sampleEvent({ version: 4 })], eventCount: 1 }, 4, 0),
     ).toEqual({
@@ -127,7 +127,7 @@ describe('the progress of a version', () => {
     });
   });
 
-  it('counts a refusal without a version only when it came after the command', () => {
+  it('counts a refusal without a version only if it arrived after the command', () => {
     const events = [sampleEvent({ version: 0, outcome: 'refused', code: 'key-unknown', message: 'who?' })];
     expect(progressOf({ ...view(undefined), events, eventCount: 1 }, 4, 1)).toEqual({ phase: 'waiting' });
     expect(progressOf({ ...view(undefined), events, eventCount: 1 }, 4, 0)).toMatchObject({
@@ -157,12 +157,12 @@ describe('the progress of a version', () => {
     }
   });
 
-  it('[C177] knows a withdrawal from the report alone', () => {
+  it('[C177] recognises a withdrawal from the report alone', () => {
     const report = sampleReport({ trustedVersion: 4, withdrawn: true });
     expect(progressOf({ ...view(undefined), report }, 4, 0)).toEqual({ phase: 'committed' });
   });
 
-  it('[C84] is awaited while the device runs a higher version that a new root made void', () => {
+  it('[C84] is awaited while the device runs a higher version that a new root voided', () => {
     const version = Number.MAX_SAFE_INTEGER;
     const report = sampleReport({
       trustedVersion: 0,

@@ -7,7 +7,7 @@ import { hasMosquitto, mosquittoBroker, type RealBroker } from '../../support/re
 import { sampleReport } from '../../support/sample-messages.ts';
 import { systemClock } from '../../support/system-clock.ts';
 
-/** Time that never passes: who waits for an amount of it waits until the wait is given up. */
+/** A clock that stands still: every delay lasts until it is aborted. */
 const standing = {
   nowMs: () => 0,
   monotonicMs: () => 0,
@@ -19,7 +19,7 @@ const standing = {
     }),
 };
 
-describe.runIf(hasMosquitto)('what Mosquitto retains', () => {
+describe.runIf(hasMosquitto)('the retained messages of Mosquitto', () => {
   let broker: RealBroker;
   let devices: Connection;
   /** Of QoS 1, Mosquitto would queue 1,000 messages and drop the others. */
@@ -45,7 +45,7 @@ describe.runIf(hasMosquitto)('what Mosquitto retains', () => {
   });
 
   it.each([4, 5] as const)(
-    '[C226] is read to its end without a wait, over MQTT version %i',
+    '[C226] are read to their end without a wait, over MQTT version %i',
     async (version) => {
       const transport = new MqttTransport({ url: broker.url, version });
       const link = await FleetLink.connect({ fleet: 'harbour', transport, clock: standing });
@@ -57,7 +57,7 @@ describe.runIf(hasMosquitto)('what Mosquitto retains', () => {
     },
   );
 
-  it('[C226] is there as a whole for who stays, too', async () => {
+  it('[C226] are complete for a client that stays, too', async () => {
     const transport = new MqttTransport({ url: broker.url, version: 4 });
     const link = await FleetLink.connect({ fleet: 'harbour', transport, clock: standing });
     await link.listen('all');
@@ -65,7 +65,7 @@ describe.runIf(hasMosquitto)('what Mosquitto retains', () => {
     await link.close();
   });
 
-  it('[C226] is followed by what comes later, for who stays', async () => {
+  it('[C226] are followed by later messages for a client that stays', async () => {
     const transport = new MqttTransport({ url: broker.url, version: 4 });
     const link = await FleetLink.connect({ fleet: 'pier', transport, clock: standing });
     await link.listen('all', ['buoy-1']);
@@ -82,37 +82,40 @@ describe.runIf(hasMosquitto)('what Mosquitto retains', () => {
   });
 });
 
-describe.runIf(hasMosquitto)('what Mosquitto drops because too much waits for one client', () => {
-  it('[C226] is asked for again by name, so that the list is whole', async () => {
-    const count = 1500;
-    // Together more than the sockets take, so that messages wait in Mosquitto.
-    const detail = 'x'.repeat(1500);
-    const capabilities = Array.from({ length: 8 }, (_, index) => ({
-      ...{ name: `ability-${index}`, available: true, detail },
-    }));
-    const broker = await mosquittoBroker('max_queued_messages 100');
-    await broker.start();
-    const transport = new MqttTransport({ url: broker.url, version: 4 });
-    const devices = await transport.connect({
-      ...{ clientId: 'devices', keepaliveSeconds: 300, onMessage: () => undefined },
+describe.runIf(hasMosquitto)(
+  'messages that Mosquitto drops because too many are queued for one client',
+  () => {
+    it('[C226] are requested again by name, so the list is complete', async () => {
+      const count = 1500;
+      // Together more than the sockets hold, so messages are queued in Mosquitto.
+      const detail = 'x'.repeat(1500);
+      const capabilities = Array.from({ length: 8 }, (_, index) => ({
+        ...{ name: `ability-${index}`, available: true, detail },
+      }));
+      const broker = await mosquittoBroker('max_queued_messages 100');
+      await broker.start();
+      const transport = new MqttTransport({ url: broker.url, version: 4 });
+      const devices = await transport.connect({
+        ...{ clientId: 'devices', keepaliveSeconds: 300, onMessage: () => undefined },
+      });
+      const presence = encodePresence({ format: 1, bootId: 'a', connection: 1, up: true });
+      const messages = Array.from({ length: count }, (_, number) => `crane-${number}`).flatMap((device) => [
+        {
+          topic: `v1/harbour/d/${device}/reported`,
+          payload: encodeReport(sampleReport({ device, capabilities })),
+        },
+        { topic: `v1/harbour/d/${device}/live`, payload: presence },
+      ]);
+      await Promise.all(messages.map((message) => devices.publish(message, { retain: true })));
+      const link = await FleetLink.connect({ fleet: 'harbour', transport, clock: systemClock });
+      await link.listen('all', [], { once: true });
+      expect(link.views().filter(({ report, presence: live }) => report && live).length).toBe(count);
+      await link.close();
+      await devices.close();
+      await broker.kill();
     });
-    const presence = encodePresence({ format: 1, bootId: 'a', connection: 1, up: true });
-    const messages = Array.from({ length: count }, (_, number) => `crane-${number}`).flatMap((device) => [
-      {
-        topic: `v1/harbour/d/${device}/reported`,
-        payload: encodeReport(sampleReport({ device, capabilities })),
-      },
-      { topic: `v1/harbour/d/${device}/live`, payload: presence },
-    ]);
-    await Promise.all(messages.map((message) => devices.publish(message, { retain: true })));
-    const link = await FleetLink.connect({ fleet: 'harbour', transport, clock: systemClock });
-    await link.listen('all', [], { once: true });
-    expect(link.views().filter(({ report, presence: live }) => report && live).length).toBe(count);
-    await link.close();
-    await devices.close();
-    await broker.kill();
-  });
-});
+  },
+);
 
 describe('the mark of an end', () => {
   it('[C226] is the version of Mosquitto alone, and no message of a device', () => {

@@ -13,7 +13,7 @@ const images = '[images]\nbase_url = "http://127.0.0.1:8080/"\n';
 const complete = `fleet = "harbour"\n${broker}${images}`;
 
 describe('fleet.toml', () => {
-  it('has defaults for what it leaves out', () => {
+  it('has defaults for missing keys', () => {
     expect(parseFleetConfig(complete)).toEqual({
       fleet: 'harbour',
       broker: { url: 'mqtt://127.0.0.1:1883', version: 4 },
@@ -24,7 +24,7 @@ describe('fleet.toml', () => {
     });
   });
 
-  it('[C225] lists the devices that the secrets of a group are for', () => {
+  it('[C225] lists the devices that receive the secrets of a group', () => {
     const { groups } = parseFleetConfig(`${complete}[groups]\nkitchen = ["crane-7", "crane-8"]\nroof = []\n`);
     expect([...groups]).toEqual([
       ['kitchen', ['crane-7', 'crane-8']],
@@ -85,7 +85,7 @@ describe('a fleet directory', () => {
     await rm(path, { recursive: true });
   });
 
-  it('is not made in place of another one', async () => {
+  it('does not replace another one', async () => {
     const options = { fleet: 'other', brokerUrl: 'mqtt://x', imagesUrl: 'http://x' };
     await expect(FleetDirectory.init(fleet.path, options)).rejects.toThrow(/holds a fleet already/);
     await expect(FleetDirectory.open(join(path, 'nowhere'))).rejects.toThrow(/wherry fleet init/);
@@ -119,7 +119,7 @@ describe('a fleet directory', () => {
     await expect(fleet.envelope('crane-7', 2)).rejects.toThrow(/never published/);
   });
 
-  it('takes outcomes of several processes at once, and keeps one of them whole', async () => {
+  it('accepts outcomes of several processes at once, and keeps one of them whole', async () => {
     await fleet.claim('crane-7', 1, Buffer.from('one'));
     const outcomes = ['committed', 'rolled-back', 'refused'] as const;
     const many = Array.from({ length: 30 }, (_, index) => outcomes[index % 3] ?? 'unsent');
@@ -128,7 +128,7 @@ describe('a fleet directory', () => {
     expect(readdirSync(join(fleet.path, 'devices/crane-7')).sort()).toEqual(['1.cbor', '1.outcome']);
   });
 
-  it('gives a version to one operator only', async () => {
+  it('assigns a version to one operator only', async () => {
     const claims = await Promise.allSettled([
       fleet.claim('crane-7', 1, Buffer.from('mine')),
       fleet.claim('crane-7', 1, Buffer.from('theirs')),
@@ -136,7 +136,7 @@ describe('a fleet directory', () => {
     expect(claims.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
   });
 
-  it('holds no part of a version when the process that writes it is killed', async () => {
+  it('contains no part of a version whose writer is killed', async () => {
     const source = import.meta.resolve('../../../src/operator/fleet/fleet-directory.ts');
     const directory = join(fleet.path, 'devices/crane-8');
     mkdirSync(directory, { recursive: true });
@@ -145,7 +145,7 @@ describe('a fleet directory', () => {
       import { FleetDirectory } from ${JSON.stringify(source)};
       process.chdir(${JSON.stringify(directory)});
       const fleet = await FleetDirectory.open(${JSON.stringify(fleet.path)});
-      // Node writes in pieces, and looks at this between them.
+      // Node writes in pieces, and calls this between the pieces.
       const watch = () => {
         if (readdirSync('.').some((name) => statSync(name).size > 0)) process.kill(process.pid, 'SIGKILL');
         setImmediate(watch);

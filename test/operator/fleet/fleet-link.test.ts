@@ -140,7 +140,7 @@ describe('the link of an operator', () => {
     expect(seen).toEqual(isMade ? [`dropped: ${reason}`, 'back'] : [given]);
   });
 
-  it('makes one new connection for all devices that it follows', async () => {
+  it('opens one new connection for all devices that it follows', async () => {
     const broker = new MemoryBroker();
     const { link, clock } = await linked(broker);
     const following = ['crane-7', 'crane-8', 'crane-9'].map((device) =>

@@ -25,7 +25,7 @@ const lines = [
 ].map(deviceLine);
 
 describe('the summary of a fleet', () => {
-  it('counts devices by each thing that matters, the most frequent first', () => {
+  it('counts devices by each property, the most frequent first', () => {
     expect(summarise(lines)).toEqual({
       devices: 4,
       links: [
@@ -48,7 +48,7 @@ describe('the summary of a fleet', () => {
     });
   });
 
-  it('[C224] counts devices whose client certificate has to be renewed', () => {
+  it('[C224] counts devices whose client certificate must be renewed', () => {
     const detail = 'the client certificate expires at 2026-01-02T00:00:00.000Z';
     const having = (available: boolean) =>
       deviceLine(

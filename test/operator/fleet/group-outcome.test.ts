@@ -18,13 +18,13 @@ const member = (device: string): DeviceView => ({
   report: sampleReport({ device, groups: [{ name: 'kitchen', trustedVersion: 1 }] }),
 });
 
-/** What is kept of a version in the end, when its devices answer all at once. */
+/** The outcome that is kept of a version when its devices answer all at once. */
 async function kept(answers: Readonly<Record<string, Outcome>>): Promise<string | undefined> {
   let word: string | undefined;
   const fleet = {
     config: { fleet: 'harbour' },
     async recordOutcome(_target: string, _version: number, outcome: string) {
-      // A slow disk: what is written first ends last.
+      // A slow disk: the first write ends last.
       if (outcome === 'committed') for (let turns = 0; turns < 20; turns++) await turn();
       word = outcome;
     },
@@ -51,7 +51,7 @@ describe('the outcome of a version for a group', () => {
     expect(await kept(answers)).toBe('refused');
   });
 
-  it('[C236] is that of those that committed, and nothing when all pass it over', async () => {
+  it('[C236] is that of the devices that committed, and none if all pass it over', async () => {
     expect(await kept({ 'crane-0': committed, 'crane-1': passedOver })).toBe('committed');
     expect(await kept({ 'crane-0': passedOver })).toBeUndefined();
   });

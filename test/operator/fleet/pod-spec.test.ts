@@ -88,7 +88,7 @@ describe('a pod of one image', () => {
     expect(manifest.apps[0]?.app).toBeUndefined();
   });
 
-  it('replaces limits of the image that are given and keeps the others', () => {
+  it('replaces given limits of the image and keeps the others', () => {
     const limited = image('x.aci', 'c', {}, [
       { name: 'resource/memory', value: { limit: '1Gi' } },
       { name: 'os/linux/no-new-privileges', value: true },
@@ -131,7 +131,7 @@ describe('the images of a deployment', () => {
     expect(imagesOf(pods, offered)).toEqual([one]);
   });
 
-  it('[A4.14] include what they depend on, wherever it is among those given [C39]', () => {
+  it('[A4.14] include their dependencies, in any order of the given images [C39]', () => {
     const base = image('base.aci', 'c');
     const dependencies = [{ imageName: base.manifest.name, imageId: base.id, labels: [] }];
     const app = { ...one, manifest: { ...one.manifest, dependencies } };
@@ -149,7 +149,7 @@ describe('the images of a deployment', () => {
     expect(offered.renderedBytes(listed)).toBe(listed.tarSizeBytes);
   });
 
-  it('have the size of a tree that devices render, so that they can check their space', () => {
+  it('have the size of a rendered tree, so devices can check their space', () => {
     const base = image('base.aci', 'c');
     const dependencies = [{ imageName: base.manifest.name, imageId: base.id, labels: [] }];
     const app = { ...one, manifest: { ...one.manifest, dependencies } };

@@ -10,7 +10,7 @@ const running = (name: string, text: string) => ({
   ...{ name, uuid: podUuid(name, manifest(text)), healthy: true, apps: [], isolators: [] },
 });
 
-describe('what a command would do to the pods of a device', () => {
+describe('the effect of a command on the pods of a device', () => {
   const report = sampleReport({ pods: [running('web', '1'), running('db', '1'), running('log', '1')] });
 
   it('keeps unchanged pods, and restarts those whose manifest changes', () => {

@@ -8,7 +8,7 @@ let broker: Mosquitto | undefined;
 afterEach(() => broker?.kill());
 
 describe.skipIf(!hasMosquitto)('the link of an operator', () => {
-  it.each([4, 5] as const)('is made again when the broker is restarted, over MQTT %i', async (version) => {
+  it.each([4, 5] as const)('is restored when the broker is restarted, over MQTT %i', async (version) => {
     broker = await mosquittoBroker();
     await broker.start();
     const transport = new MqttTransport({ url: broker.url, version });

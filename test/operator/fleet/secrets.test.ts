@@ -28,7 +28,7 @@ beforeEach(async () => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 describe('secrets of a command', () => {
-  it('have the same digest for the same value, and another for another one or in another fleet', async () => {
+  it('have one digest per value and fleet', async () => {
     const [one, two] = [file('one', 'value'), file('two', 'other')];
     const digest = async (text: string, of = fleet): Promise<string> =>
       namedSecrets(await readSecrets(of, [text]))[0]?.digest ?? '';
@@ -47,7 +47,7 @@ describe('secrets of a command', () => {
   it('come from files, once, and not too large', async () => {
     const path = file('one', 'value');
     await expect(readSecrets(fleet, ['db=hunter2'])).rejects.toMatchObject({ code: 'usage' });
-    // What may be the value itself is not shown.
+    // The message does not show what may be the value itself.
     await expect(readSecrets(fleet, ['db=hunter2'])).rejects.toThrow(/^(?!.*hunter2)/);
     await expect(readSecrets(fleet, [`DB=@${path}`])).rejects.toMatchObject({ code: 'usage' });
     await expect(readSecrets(fleet, [`db=@${path}`, `db=@${path}`])).rejects.toThrow(/twice/);
@@ -56,7 +56,7 @@ describe('secrets of a command', () => {
     await expect(readSecrets(fleet, [`db=@${large}`])).rejects.toMatchObject({ code: 'input-invalid' });
   });
 
-  it('are refused for a device whose key is not known, so none travels in the open [C152]', async () => {
+  it('are refused for a device with an unknown key, so none is sent in clear [C152]', async () => {
     const envelope = await publish(desired, await makeKey('operator'));
     const values = await readSecrets(fleet, [`db=@${file('one', 'value')}`]);
     await expect(messageFor(fleet, 'pump-1', envelope, values)).rejects.toMatchObject({
@@ -95,7 +95,7 @@ describe('secrets of a command', () => {
     expect(await fleet.envelope('pump-1', 1)).toEqual(Buffer.from(message));
     expect(await fleet.plainEnvelope('pump-1', 1)).toEqual(Buffer.from(envelope));
     expect((await fleet.history('pump-1')).map(({ version }) => version)).toEqual([1]);
-    // The same command is encrypted anew each time: a second process does not take it for another.
+    // Each encryption of the same command differs. A second process still recognises it.
     const again = await messageFor(fleet, 'pump-1', envelope, []);
     await expect(fleet.claim('pump-1', 1, again, envelope)).rejects.toThrow(/by somebody else/);
     expect(await fleet.plainEnvelope('pump-1', 1)).toEqual(Buffer.from(envelope));
@@ -112,7 +112,7 @@ describe('secrets of a command', () => {
 });
 
 describe('the key of a device', () => {
-  it('swapped by the broker or anybody else: a second one is not taken in place of the first [C153]', async () => {
+  it('swapped by the broker or anyone else: a second one does not replace the first [C153]', async () => {
     const [first, second] = [await generateDeviceKey('one'), await generateDeviceKey('two')];
     await fleet.pinDeviceKey('pump-1', first.publicKey, { replace: false });
     await fleet.pinDeviceKey('pump-1', first.publicKey, { replace: false });
@@ -157,8 +157,8 @@ describe('the key of a device', () => {
   });
 });
 
-describe('an encrypted message that the broker keeps', () => {
-  it('is never replaced by itself: only the device knows its version', async () => {
+describe('an encrypted message that the broker retains', () => {
+  it('is never replaced automatically: only the device knows its version', async () => {
     const device = await generateDeviceKey('device');
     await fleet.pinDeviceKey('pump-1', device.publicKey, { replace: false });
     const envelope = await publish(desired, await makeKey('operator'));

@@ -34,7 +34,7 @@ describe('--share [C227]', () => {
       expect(read(`${percent}%`)?.to).toBe(read(`${percent}-100%`)?.from);
   });
 
-  it('is told to who signs it as it was given', () => {
+  it('is shown to the signer as it was given', () => {
     for (const text of ['0-10%', '10-50%', '0.5-99.99%', '25-100%']) {
       const share = read(text, 'spring');
       expect(share && shareInWords(share)).toBe(`the share ${text} (salt spring)`);
@@ -64,22 +64,22 @@ describe('--share [C227]', () => {
   });
 });
 
-describe('what a share means for the known devices [C229]', () => {
+describe('the effect of a share on the known devices [C229]', () => {
   // Their places in per cent: crane-1 72.9, crane-2 53.6, crane-4 41.3, crane-5 48.3.
   const to = { fleet: 'harbour', group: 'kitchen', share: { from: 0, to: 32_768 }, whole: 4 };
 
-  it('counts who reports or is listed, once each', () => {
+  it('counts devices that report or are listed, once each', () => {
     const elsewhere = { ...member('crane-5', 4), report: sampleReport() };
     const views = [member('crane-1', 4), member('crane-4', 4), elsewhere];
     expect(forecastShare(views, ['crane-4', 'crane-2'], to)).toEqual({ known: 3, inside: 1, behind: [] });
   });
 
-  it('names those outside that did not get the version before', () => {
+  it('names those outside that did not get the previous version', () => {
     const views = [member('crane-1', 3), member('crane-2', 4), member('crane-4', 3)];
     expect(forecastShare(views, ['crane-9'], to).behind).toEqual(['crane-1']);
     expect(forecastShare(views, [], { ...to, whole: 0 }).behind).toEqual([]);
-    // Those that have trusted an earlier share meanwhile: one never followed, one runs an older
-    // version.
+    // Devices that have trusted an earlier share meanwhile: one never followed it, one runs an
+    // older version.
     const never = member('crane-1', 5);
     const groups = [{ name: 'kitchen', trustedVersion: 5 }];
     const older = sampleReport({ device: 'crane-2', groups, group: 'kitchen', currentVersion: 3 });

@@ -142,7 +142,7 @@ spec:
     expect(first).toMatchObject({ name: 'web', image: { id: web.id }, readOnlyRootFs: true });
     expect(first?.app).toMatchObject({
       exec: ['/entry', '--level=debug', '$(LEVEL)', '$(NONE)'],
-      // The group of the image is one of its own user, whom the pod replaces.
+      // The group of the image belongs to its user, which the pod replaces.
       ...{ user: '1000', group: '1001', supplementaryGids: [44] },
       environment: [
         { name: 'KEPT', value: 'image' },
@@ -219,7 +219,7 @@ spec:
     expect(probes).toEqual([['[]'], ['[]'], ['1']]);
   });
 
-  it('runs its init containers one after the other, and then the others', () => {
+  it('runs its init containers one after the other, then the others', () => {
     const { apps } = read(`
 apiVersion: v1
 kind: Pod
@@ -243,7 +243,7 @@ spec:
     ]);
   });
 
-  it('runs an init container that restarts always beside the others', () => {
+  it('runs an init container that always restarts beside the others', () => {
     const { apps } = read(`
 apiVersion: v1
 kind: Pod
@@ -275,7 +275,7 @@ spec:
     ]);
   });
 
-  it('gives each port of a pod a name of its own, and probes by those of the container', () => {
+  it('gives each port a unique name, and resolves the names in probes per container', () => {
     const pod = read(`
 apiVersion: v1
 kind: Pod
@@ -343,7 +343,7 @@ spec:
     expect(container('securityContext: { runAsUser: 5 }')?.app).toMatchObject({ user: '5', group: '0' });
   });
 
-  it('takes all capabilities away where they are dropped', () => {
+  it('removes all capabilities if they are dropped', () => {
     for (const all of ['ALL', 'all']) {
       expect(
         container(`securityContext: { capabilities: { drop: [${all}] } }`)?.app?.isolators,
@@ -356,7 +356,7 @@ spec:
     }
   });
 
-  it('is in the network of the host, or in one of the device, when it says so', () => {
+  it('is in the network of the host or of the device if it names one', () => {
     const spec = 'containers: [{ name: web, image: web.aci }]';
     const host = read(`{ apiVersion: v1, kind: Pod, spec: { hostNetwork: true, ${spec} } }`);
     expect(host.annotations).toEqual([{ name: 'wherry/network', value: 'host' }]);
@@ -366,7 +366,7 @@ spec:
     expect(lan.annotations).toEqual([{ name: 'wherry/network', value: 'lan' }]);
   });
 
-  it('[C270] is refused with every field that has no meaning on a device', () => {
+  it('[C270] is refused with all fields that have no meaning on a device', () => {
     const message = refused(`
 apiVersion: v1
 kind: Pod

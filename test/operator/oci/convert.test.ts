@@ -42,7 +42,7 @@ const convert = (source: string, options: Partial<FromOciOptions> = {}): Promise
     ...options,
   });
 
-/** Paths with types, modes, owners and the content of files, of an archive. */
+/** The paths of an archive with types, modes, owners and the content of files. */
 async function listed(file: string): Promise<string[]> {
   const { list } = await inspectArchive(createReadStream(file), defaultArchiveLimits);
   return list.map(({ path, type, mode, uid, gid, target }) =>
@@ -51,7 +51,7 @@ async function listed(file: string): Promise<string[]> {
 }
 
 describe('wherry image from-oci', () => {
-  it('makes an image of an OCI layout that umoci made: layers flattened, config kept', async () => {
+  it('converts an OCI layout of umoci: layers flattened, config kept', async () => {
     const { manifest, warnings } = await convert(`${layout}:app`);
     expect(manifest).toMatchObject({
       name: 'example.com/app',
@@ -87,11 +87,11 @@ describe('wherry image from-oci', () => {
     expect(paths.join('\n')).not.toMatch(/removed|old\/file|\.wh\./);
   });
 
-  it('has the same tree that umoci unpacks', async () => {
+  it('has the tree that umoci unpacks', async () => {
     await convert(`${layout}:app`);
     run('mkdir', at('aci'));
     run('tar', '-xf', at(`${count}.aci`), '-C', at('aci'), 'rootfs');
-    run('rmdir', at('aci/rootfs/srv/made')); // what appc wants and OCI implies
+    run('rmdir', at('aci/rootfs/srv/made')); // a directory that appc requires and OCI implies
     const isRoot = process.getuid?.() === 0;
     run('umoci', 'unpack', ...(isRoot ? [] : ['--rootless']), '--image', `${layout}:app`, at('unpacked'));
     const tree = (root: string) =>
@@ -105,7 +105,7 @@ describe('wherry image from-oci', () => {
     expect(tree(at('aci/rootfs'))).toBe(tree(at('unpacked/rootfs')));
   });
 
-  it('makes the same bytes each time, and of the same image in any form', async () => {
+  it('produces the same bytes each time, for any form of the same image', async () => {
     const ids = new Set<string>();
     run('skopeo', 'copy', '--quiet', `oci:${layout}:app`, `oci-archive:${at('app.oci.tar')}:app`);
     run(
@@ -121,7 +121,7 @@ describe('wherry image from-oci', () => {
     expect(ids.size).toBe(1);
   });
 
-  it('takes name and tag from an archive that docker save would write', async () => {
+  it('reads name and tag from an archive as docker save writes it', async () => {
     const { name: _name, ...options } = { name: '', output: at('saved.aci') };
     const built = await fromOci({
       source: at('app.docker.tar'),
@@ -145,8 +145,8 @@ describe('wherry image from-oci', () => {
     expect((await listed(at(`${count}.aci`))).join('\n')).toMatch(/rootfs\/srv\/hello file 644 /);
   });
 
-  // Without root it wants user namespaces that not every machine gives.
-  it.runIf(process.getuid?.() === 0)('takes an image that buildah made', async () => {
+  // Without root it needs user namespaces, which not every machine allows.
+  it.runIf(process.getuid?.() === 0)('converts an image of buildah', async () => {
     const buildah = (...args: string[]) =>
       run('buildah', '--storage-driver', 'vfs', '--root', at('storage'), '--runroot', at('run'), ...args);
     const container = buildah('from', '--arch', 'arm64', 'scratch').trim();
@@ -205,7 +205,7 @@ describe('a registry', () => {
   let host: string;
 
   beforeAll(async () => {
-    // htpasswd of user:secret; the registry takes bcrypt only.
+    // htpasswd of user:secret; the registry accepts bcrypt only.
     writeFileSync(
       at('config.yml'),
       `version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: ${at('registry')}\nhttp:\n  addr: 127.0.0.1:0\n`,
@@ -239,7 +239,7 @@ describe('a registry', () => {
     await once(registry, 'exit');
   });
 
-  it('gives the image that was pushed to it, by tag and by digest', async () => {
+  it('returns the image that was pushed to it, by tag and by digest', async () => {
     const labels = [{ name: 'version', value: '1' }];
     const { imageId } = await convert(`${layout}:app`, { labels });
     expect((await convert(`docker://${host}/team/app:1.0`, { labels })).imageId).toBe(imageId);
@@ -261,7 +261,7 @@ describe('a registry', () => {
     expect(JSON.parse(named.out)).toMatchObject({ name: '127.0.0.1/team/app', warnings: [] });
   });
 
-  it('gives layers that become the same images as those of a layout', async () => {
+  it('returns layers that become the same images as those of a layout', async () => {
     const ids = async (source: string) => {
       const folder = at(`layers-${++count}`);
       mkdirSync(folder);
@@ -274,7 +274,7 @@ describe('a registry', () => {
     expect(fromRegistry).toEqual(await ids(`${layout}:app`));
   });
 
-  it('reports what it does not have', async () => {
+  it('reports a missing image', async () => {
     await expect(convert(`docker://${host}/team/none:1.0`)).rejects.toMatchObject({ code: 'not-found' });
   });
 
@@ -346,9 +346,9 @@ describe('wherry image to-oci', () => {
 
   it('writes the bytes of files of any size', async () => {
     mkdirSync(at('sizes'));
-    // A large one passes by itself, and from there on files lie across the batches of the writer.
+    // A large file is passed on alone. After it, files span the batches of the writer.
     const sizes = [200_001, ...Array.from({ length: 300 }, (_, index) => 1000 + 97 * index)];
-    // Noise, because what compresses well is compressed before the writer has the next batch.
+    // Noise, because compressible data is compressed before the writer has the next batch.
     const contents = sizes.map((size, index) =>
       createHash('shake256', { outputLength: size }).update(String(index)).digest(),
     );
@@ -389,7 +389,7 @@ describe('wherry image to-oci', () => {
     expect((await convert(at('one.tar'))).manifest.app?.exec).toEqual(['/bin/app', 'serve']);
   });
 
-  it.each(['a.tar.gz', 'a.tgz', 'a.tar.zst'])('makes no directory that is called %s', async (name) => {
+  it.each(['a.tar.gz', 'a.tgz', 'a.tar.zst'])('creates no directory named %s', async (name) => {
     await expect(toOci({ file: at(`${count}.aci`), output: at(name) })).rejects.toThrow(
       `${name} would be a directory: name a file that ends in .tar`,
     );

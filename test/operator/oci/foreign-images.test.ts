@@ -71,12 +71,12 @@ describe('a layer is recognised by its bytes', () => {
     expect(await paths()).toEqual(['rootfs directory 0', 'rootfs/a file 7']);
   });
 
-  it('that is plain, though the name of its first file begins as bzip2 does', async () => {
+  it('that is plain, although the name of its first file begins like bzip2', async () => {
     await convert(madeImage(tar(file('BZhello', 'x'))).write(at('image')));
     expect(await paths()).toContain('rootfs/BZhello file 1');
   });
 
-  it('that is a tar of Unix version 7, without a mark', async () => {
+  it('that is a tar of Unix version 7, without a magic number', async () => {
     mkdirSync(at('tree/d'), { recursive: true });
     writeFileSync(at('tree/d/f'), 'x');
     const old = execFileSync('tar', ['-C', at('tree'), '--format=v7', '-c', 'd'], { maxBuffer: 1 << 20 });
@@ -142,7 +142,7 @@ describe('a layer is recognised by its bytes', () => {
   });
 });
 
-describe('what is neither a tar nor compressed in a known way is named', () => {
+describe('a layer that is neither a tar nor in a known compression is named', () => {
   // containerd, umoci and skopeo know gzip, bzip2, xz and zstd, too; lz4 1.9.4, xz 5.4.1
   const plain = tar(file('a', 'content'));
   it.each<[string, Buffer, string, RegExp]>([
@@ -195,7 +195,7 @@ describe('an image that devices would refuse is not written', () => {
       /the hard link "l" leads to "x", which is not a file that the image has before it/,
     ],
     [
-      // What a tar of the upper directory of an overlay has, beside files anywhere in the image.
+      // The entries in a tar of an overlay's upper directory, beside files anywhere in the image.
       'a whiteout of overlayfs',
       [{ name: 'srv/old', type: '3' }],
       /"srv\/old" is a device 0:0, by which overlayfs hides a file; a layer has an empty file with the prefix/,
@@ -273,7 +273,7 @@ describe('one of several images', () => {
     await expect(convert(`${source}:app:1`)).rejects.toThrow(/several images.*localhost:5000\/b\/app:1/);
   });
 
-  it('is chosen by digest, where both have the same name, and none without one', async () => {
+  it('is chosen by digest if both have the same name; without a digest neither is', async () => {
     const source = two({ annotations: { [tag]: '1' } }, { annotations: { [tag]: '1' } });
     const error: unknown = await convert(`${source}:1`).catch((reason: unknown) => reason);
     const [, digest = ''] = [...String(error).matchAll(/@(sha256:[0-9a-f]{12})/g)].map(
@@ -283,7 +283,7 @@ describe('one of several images', () => {
     expect(await paths()).toContain('rootfs/two file 1');
   });
 
-  it('is not chosen silently when two are for one platform', async () => {
+  it('is not chosen silently if two are for one platform', async () => {
     const platform = { os: 'linux', architecture: 'arm64' };
     const source = two({ platform }, { platform });
     await expect(convert(source, { platform: parsePlatform('linux/arm64') })).rejects.toThrow(
@@ -291,13 +291,13 @@ describe('one of several images', () => {
     );
   });
 
-  it('is not a document that a tool attached to it (ORAS)', async () => {
+  it('is not a document that a tool has attached to it (ORAS)', async () => {
     const source = two({ annotations: { [tag]: '1' } }, { artifactType: 'application/vnd.example.sbom' });
     const { manifest } = await convert(source);
     expect(manifest.labels).toContainEqual({ name: 'version', value: '1' });
   });
 
-  it('has the version of the name by which it was chosen, in an archive of Docker 20', async () => {
+  it('has the version of the selected name, in an archive of Docker 20', async () => {
     const layer = tar(file('a'));
     const config = {
       os: 'linux',
@@ -327,7 +327,7 @@ describe('one of several images', () => {
       ...{ Config: `${name}.json`, RepoTags: [name], Layers: ['l/layer.tar'] },
     }));
     return tar(
-      // A tool that knows no layer that images share stores it with each of them.
+      // A tool without shared layers stores a layer with each image.
       ...names.flatMap((name) => [
         { name: 'l/layer.tar', body: layer },
         file(`${name}.json`, configOf(name)),
@@ -343,10 +343,10 @@ describe('one of several images', () => {
     expect(await paths()).toContain('rootfs/a file 1');
   });
 
-  it('is not chosen silently where an archive has no names, or one name for two images', async () => {
+  it('is not chosen silently without names, or with one name for two images', async () => {
     // docker save ID ID (moby/moby#46600) writes "RepoTags":null for each.
     const named = saved('a:1', 'b:1').toString('latin1');
-    // As long as before, so that the headers of the tar stay right.
+    // Of the same length, so that the headers of the tar stay valid.
     const renamed = (from: string, to: string) => (text: string) =>
       text.replace(from, to.padEnd(from.length));
     for (const archive of [
@@ -362,7 +362,7 @@ describe('one of several images', () => {
     }
   });
 
-  it('is chosen by NAME@DIGEST, as Docker writes references, where both fit', async () => {
+  it('is chosen by NAME@DIGEST, as Docker writes references, if both match', async () => {
     writeFileSync(at('saved.tar'), saved('a:1', 'b:1'));
     const wrong: unknown = await convert(`${at('saved.tar')}:a:1@sha256:${'0'.repeat(64)}`).catch(
       (reason: unknown) => reason,

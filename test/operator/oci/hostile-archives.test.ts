@@ -22,7 +22,7 @@ const config = JSON.stringify({
 });
 const entry = (name: string, body: string | Buffer): RawEntry => ({ name, body });
 
-/** What `wherry image from-oci` makes of an archive of `docker save` with these files. */
+/** The result of `wherry image from-oci` for a `docker save` archive with these files. */
 async function convert(...entries: readonly RawEntry[]): Promise<Run> {
   const saved = join(directory, 'inside/saved.tar');
   writeFileSync(saved, tar(...entries));
@@ -34,7 +34,7 @@ const manifest = (configName: string, layers: readonly string[]): RawEntry =>
   entry('manifest.json', JSON.stringify([{ Config: configName, RepoTags: ['app:1'], Layers: layers }]));
 
 describe('[A10.10] hostile names in an archive of docker save (docker2aci: CVE-2016-7569, CVE-2016-8579)', () => {
-  it('are accepted when they are harmless', async () => {
+  it('are accepted if they are harmless', async () => {
     const converted = await convert(
       entry('c.json', config),
       entry('1/layer.tar', layer),
@@ -60,15 +60,15 @@ describe('[A10.10] hostile names in an archive of docker save (docker2aci: CVE-2
     },
   );
 
-  it('write nothing outside, whatever the entries of the archive are called', async () => {
+  it('write nothing outside, for any names of the entries', async () => {
     const converted = await convert(
       entry('../escaped', 'x'),
       entry('c.json', config),
       entry('../1/layer.tar', layer),
       manifest('c.json', ['../1/layer.tar']),
     );
-    // The name is found, since it is a name and not a path; what it stands for was written under
-    // one that nobody chose.
+    // The name is found because it is a name and not a path. The file was written under a generated
+    // name.
     expect(converted).toMatchObject({ status: 0 });
     expect(readdirSync(directory)).toEqual(['inside']);
     expect(existsSync(join(directory, '..', 'escaped'))).toBe(false);

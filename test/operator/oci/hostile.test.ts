@@ -33,7 +33,7 @@ const convert = (source: string): Promise<ConvertedImage> =>
     onLayer: () => undefined,
   });
 
-/** One sentence that begins with what the image is called; nothing is written. */
+/** Expects one sentence that begins with the name of the image, and no written file. */
 async function expectRefused(source: string, code: string, rule: RegExp): Promise<void> {
   const error = await convert(source).then(
     () => undefined,
@@ -279,7 +279,7 @@ describe('an OCI image is refused, by its name, the field and the rule, with not
           'GNU.sparse.name': `.wh..wh.aufs/${number}`,
           'GNU.sparse.realsize': '9000000',
         }),
-        // A map of no regions, which takes a block.
+        // A map without regions, which occupies a block.
         file('x', '0\n'.padEnd(512, '\0')),
       ]),
       'archive-too-large',
@@ -348,7 +348,7 @@ describe('layers are accepted', () => {
     expect((await convert(at('image.tar'))).layers).toHaveLength(2);
   });
 
-  it('that are foreign, where they are there', async () => {
+  it('that are foreign, if they are present', async () => {
     const image = new MadeImage();
     const layer = image.layer(plain, 'application/vnd.oci.image.layer.nondistributable.v1.tar');
     image.root(image.manifest(image.config([digestOf(plain)]), [layer])).write(at('image'));
@@ -377,7 +377,7 @@ describe('vulnerabilities of docker2aci', () => {
     expect([existsSync(at('evil')), existsSync(at('../evil'))]).toEqual([false, false]);
     rmSync(at('out'), { recursive: true });
     mkdirSync(at('out'));
-    // Nor does a name reach a file that is there.
+    // A name does not reach an existing file either.
     writeFileSync(at('there.tar'), plain);
     await expectRefused(
       archive(file('c.json', config), saved('../there.tar')),
@@ -400,7 +400,7 @@ describe('vulnerabilities of docker2aci', () => {
     );
   });
 
-  it("CVE-2016-8579: layers that are each other's parents end in a refusal", async () => {
+  it("CVE-2016-8579: layers that are each other's parents are refused", async () => {
     const parents = [
       file('a/json', '{"id":"a","parent":"b"}'),
       file('b/json', '{"id":"b","parent":"a"}'),

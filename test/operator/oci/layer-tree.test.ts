@@ -20,7 +20,7 @@ afterEach(async () => {
 const link = (name: string, linkname: string): RawEntry => ({ name, type: '1', linkname });
 const symlink = (name: string, linkname: string): RawEntry => ({ name, type: '2', linkname });
 
-/** What layers come to: paths below the root with the content of files and the targets of links. */
+/** The tree of layers: paths below the root with the content of files and the targets of links. */
 async function flattened(...layers: readonly (readonly RawEntry[])[]): Promise<Record<string, string>> {
   const tree = await LayerTree.create(join(scratch, 'files'), defaultArchiveLimits);
   try {
@@ -44,7 +44,7 @@ async function flattened(...layers: readonly (readonly RawEntry[])[]): Promise<R
   }
 }
 
-describe('layers make one tree (OCI image-spec, layer.md)', () => {
+describe('layers form one tree (OCI image-spec, layer.md)', () => {
   it.each<[string, RawEntry[][], Record<string, string>]>([
     ['a file of an upper layer replaces the one below', [[file('a', '1')], [file('a', '2')]], { a: '2' }],
     ['parents that no layer names are made', [[file('a/b/c', '1')]], { a: '/', 'a/b': '/', 'a/b/c': '1' }],

@@ -38,7 +38,7 @@ interface Converted extends ConvertedImage {
   readonly output: string;
 }
 
-/** Into a directory of its own, unless it is said which. */
+/** Converts into a new directory, unless one is given. */
 async function convert(source: string, options: Partial<FromOciOptions> = {}): Promise<Converted> {
   const own = at(`out-${++count}`);
   const output = options.output ?? join(own, 'app.aci');
@@ -61,7 +61,7 @@ const os = { name: 'os', value: 'linux' };
 const layered = (source: string, options: Partial<FromOciOptions> = {}) =>
   convert(source, { layers: 'example.com/layers', ...options });
 
-/** What `wherry image render` makes of an image and those beside it. */
+/** The result of `wherry image render` for an image and those beside it. */
 async function rendered({
   output,
   layers,
@@ -82,7 +82,7 @@ const entries = async (file: string) =>
   (await inspectArchive(createReadStream(file), defaultArchiveLimits)).list;
 const namesOf = (list: readonly { readonly path: string }[]) => list.map(({ path }) => path);
 
-/** The layers of an image are those of `tag`; every check that holds for any image. */
+/** Checks the layers of the image `tag` with every check that applies to any image. */
 async function expectSameTree(source: string): Promise<Converted> {
   const flat = await convert(source);
   const kept = await layered(source);
@@ -93,7 +93,7 @@ async function expectSameTree(source: string): Promise<Converted> {
 }
 
 describe('layers of an OCI image kept as dependencies', () => {
-  it('render to the same bytes as flattening: whiteouts, opaque directories, links, modes, attributes', async () => {
+  it('render to the same bytes as flattening, for all kinds of entries', async () => {
     const { layers, warnings, manifest } = await expectSameTree(`${layout}:one`);
     // The fourth layer changes nothing.
     expect(layers).toHaveLength(4);
@@ -118,7 +118,7 @@ describe('layers of an OCI image kept as dependencies', () => {
     const { file } = await rendered(await layered(`${layout}:one`));
     mkdirSync(at('aci'));
     run('tar', '-xf', file, '-C', at('aci'), 'rootfs');
-    run('rmdir', at('aci/rootfs/srv/one-work')); // what appc wants and OCI implies
+    run('rmdir', at('aci/rootfs/srv/one-work')); // a directory that appc requires and OCI implies
     const isRoot = process.getuid?.() === 0;
     const unpack = ['unpack', '--keep-dirlinks', ...(isRoot ? [] : ['--rootless'])];
     run('umoci', ...unpack, '--image', `${layout}:one`, at('unpacked'));
@@ -133,7 +133,7 @@ describe('layers of an OCI image kept as dependencies', () => {
     expect(tree(at('aci/rootfs'))).toBe(tree(at('unpacked/rootfs')));
   });
 
-  it('of two images over one base are the same files for the base, to the bit', async () => {
+  it('of two images over one base are bit-identical for the base', async () => {
     const one = await layered(`${layout}:one`);
     const two = await layered(`${layout}:two`, { name: 'example.org/other' });
     const base = await layered(`${layout}:base`, { platform: undefined as never, name: 'example.net/base' });
@@ -172,7 +172,7 @@ describe('layers of an OCI image kept as dependencies', () => {
     ]);
   });
 
-  it('have entries for the directories of their files, with the attributes of the layers below', async () => {
+  it('have entries for the directories of their files, with their attributes', async () => {
     const { layers } = await layered(`${layout}:one`);
     const second = await entries(layers[1]?.path ?? '');
     expect(namesOf(second)).toEqual([
@@ -189,7 +189,7 @@ describe('layers of an OCI image kept as dependencies', () => {
       expect((await entries(path)).flatMap(({ implied }) => implied)).toEqual([]);
   });
 
-  it('have all names of a file that gets a new one, since a link cannot cross archives', async () => {
+  it('have all names of a file that gets a new one: links cannot cross archives', async () => {
     const { layers } = await layered(`${layout}:one`);
     const third = await entries(layers[2]?.path ?? '');
     expect(
@@ -204,7 +204,7 @@ describe('layers of an OCI image kept as dependencies', () => {
     expect(namesOf(third)).toContain('rootfs/usr/lib/through');
   });
 
-  it('are the same from an archive that docker save would write', async () => {
+  it('are the same from an archive as docker save writes it', async () => {
     run(
       'skopeo',
       'copy',
@@ -216,12 +216,12 @@ describe('layers of an OCI image kept as dependencies', () => {
     expect(ids(await layered(at('one.tar')))).toEqual(ids(await layered(`${layout}:one`)));
   });
 
-  it('render to what flattening gives for what umoci repacks', async () => {
+  it('render to the flattened image for what umoci repacks', async () => {
     await expectSameTree(`${umociLayout(directory)}:app`);
   });
 
-  // Without root it wants user namespaces that not every machine gives.
-  it.runIf(process.getuid?.() === 0)('render to what flattening gives for what buildah commits', async () => {
+  // Without root it needs user namespaces, which not every machine allows.
+  it.runIf(process.getuid?.() === 0)('render to the flattened image for what buildah commits', async () => {
     const buildah = (...args: string[]) =>
       run(
         'buildah',
@@ -275,7 +275,7 @@ describe('layers of an OCI image kept as dependencies', () => {
 });
 
 describe('files of layers beside the image', () => {
-  it('are not changed when they exist already, and keep their signatures', async () => {
+  it('are not changed if they exist already, and keep their signatures', async () => {
     const one = await layered(`${layout}:one`);
     const [base] = one.layers;
     const before = readFileSync(base?.path ?? '');
@@ -321,7 +321,7 @@ describe('a layer that a chain of images cannot hold', () => {
     return made;
   };
 
-  it('goes into the image of the app when there are more layers than allowed', async () => {
+  it('becomes part of the image of the app if there are too many layers', async () => {
     const source = imageOf(
       'many',
       Array.from({ length: 18 }, (_, index) => [
@@ -343,7 +343,7 @@ describe('a layer that a chain of images cannot hold', () => {
     ]);
   });
 
-  it('[A4.18] has all files itself when its whitelist is too long for a manifest', async () => {
+  it('[A4.18] has all files itself if its whitelist is too long for a manifest', async () => {
     const long = Array<string>(15).fill('n'.repeat(250)).join('/');
     const many = Array.from({ length: 300 }, (_, index) => [
       pax({ path: `${long}/${index}` }),
@@ -362,7 +362,7 @@ describe('a layer that a chain of images cannot hold', () => {
     );
   });
 
-  it('is named by its path beside the image when devices would refuse it', async () => {
+  it('is named by its path beside the image if devices would refuse it', async () => {
     const source = imageOf('refused', [
       [pax({ path: 'a', linkpath: 'x'.repeat(4096) }), { name: 'see-pax', type: '2' }],
     ]);
@@ -371,7 +371,7 @@ describe('a layer that a chain of images cannot hold', () => {
     expect(path.replace(/[0-9a-f]{64}/, 'ID')).toBe(join(at(`out-${count}`), 'layer-ID.aci'));
   });
 
-  it('has no files when it removes all: an empty whitelist would keep everything', async () => {
+  it('has no files if it removes all: an empty whitelist would keep everything', async () => {
     const source = imageOf('emptied', [
       [{ name: 'a', body: 'x' }],
       [{ name: '.wh.a' }],

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A document as a test may make it wrong. */
+/** A document with the errors that a test needs. */
 export type Json = Record<string, unknown>;
 
 export const digestOf = (bytes: Uint8Array): string =>
@@ -15,14 +15,14 @@ export interface MadeBlob extends Json {
 }
 
 /**
- * An OCI image written document by document, so that tests can say what no tool would write. Knows
- * nothing of src/oci.
+ * An OCI image written document by document, so tests can contain what no tool would write.
+ * Independent of src/operator/oci.
  */
 export class MadeImage {
   readonly blobs = new Map<string, Buffer>();
   index: Json = {};
 
-  /** A blob that is what its descriptor says. */
+  /** A blob that matches its descriptor. */
   blob(content: Uint8Array | Json, mediaType: string): MadeBlob {
     const bytes = content instanceof Uint8Array ? Buffer.from(content) : Buffer.from(JSON.stringify(content));
     const digest = digestOf(bytes);
@@ -54,13 +54,13 @@ export class MadeImage {
     );
   }
 
-  /** The document that everything is found from. */
+  /** The document that refers to all others. */
   root(...manifests: readonly Json[]): this {
     this.index = { schemaVersion: 2, manifests };
     return this;
   }
 
-  /** As a layout in a new directory. */
+  /** Writes the image as a layout in a new directory. */
   write(directory: string): string {
     mkdirSync(join(directory, 'blobs', 'sha256'), { recursive: true });
     writeFileSync(join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
@@ -71,7 +71,7 @@ export class MadeImage {
   }
 }
 
-/** A whole image of plain layers. */
+/** A complete image of plain layers. */
 export function madeImage(...tars: readonly Uint8Array[]): MadeImage {
   const made = new MadeImage();
   const layers = tars.map((bytes) => made.layer(bytes));

@@ -20,7 +20,9 @@ const convert = (source: string) =>
     ...{ registry: registryAccess, onLayer: () => undefined },
   });
 
-/** A layout as "acbuild begin --build-mode=oci" 0.4 makes it (containers/build#292). */
+/**
+ * A layout as acbuild 0.4 creates it with "acbuild begin --build-mode=oci" (containers/build#292).
+ */
 function acbuildLayout(...names: readonly string[]): string {
   const layout = at('image');
   for (const [number, name] of names.entries()) {
@@ -34,27 +36,27 @@ function acbuildLayout(...names: readonly string[]): string {
   return layout;
 }
 
-/** "acbuild write" makes a tar of gzip with no ./ before the names (util/files.go, PathWalker). */
+/** "acbuild write" writes a gzip tar without ./ before the names (util/files.go, PathWalker). */
 function written(layout: string): string {
   execFileSync('tar', ['-czf', at('written.oci'), '-C', layout, ...readdirSync(layout)]);
   return at('written.oci');
 }
 
-describe('a layout that has refs/ in place of index.json, as acbuild 0.4 writes it', () => {
+describe('a layout with refs/ instead of index.json, as acbuild 0.4 writes it', () => {
   it('is converted, as a directory and as an archive', async () => {
     const layout = acbuildLayout('latest');
     const converted = await convert(layout);
     expect((await convert(written(layout))).imageId).toBe(converted.imageId);
   });
 
-  it('with several names wants one of them', async () => {
+  it('with several names requires one of them', async () => {
     const layout = acbuildLayout('latest', 'v2');
     await expect(convert(layout)).rejects.toThrow(/latest.*v2|several/s);
     expect((await convert(`${layout}:v2`)).imageId).not.toBe((await convert(`${layout}:latest`)).imageId);
     await expect(convert(`${layout}:v3`)).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it('is refused by the name of the file where that is no descriptor', async () => {
+  it('is refused with the name of a file that is not a descriptor', async () => {
     const layout = acbuildLayout('latest');
     writeFileSync(join(layout, 'refs', 'latest'), '[]');
     await expect(convert(layout)).rejects.toThrow('refs/latest: it is not a JSON object');

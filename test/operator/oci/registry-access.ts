@@ -3,7 +3,7 @@ import { openHttpClient } from '../../../src/wire/http/http-client.ts';
 import type { FromOciOptions } from '../../../src/operator/oci/from-oci.ts';
 import { systemClock } from '../../support/system-clock.ts';
 
-/** How tests ask registries: on loopback, without a proxy. */
+/** How tests reach registries: on loopback, without a proxy. */
 export const registryAccess: FromOciOptions['registry'] = {
   plainHttp: true,
   clock: systemClock,

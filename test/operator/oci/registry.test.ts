@@ -24,7 +24,7 @@ const credentials = { user: 'user', password: 'secret' };
 
 let directory: string;
 let servers: TestServer[];
-/** What was waited for, in milliseconds; it is always noon. */
+/** The delays in milliseconds. The clock always shows noon. */
 let waits: number[];
 const clock = {
   nowMs: () => Date.UTC(2026, 0, 1, 12),
@@ -48,7 +48,7 @@ afterEach(async () => {
 
 type Step = (request: IncomingMessage, response: ServerResponse) => boolean;
 
-/** A registry that has `team/app:1` on loopback; `first` may answer in its place. */
+/** A registry on loopback with `team/app:1`. `first` may answer instead. */
 async function registry(first: Step = () => false, image: MadeImage = madeImage(plain)): Promise<string> {
   const server = await serve((request, response) => {
     if (!first(request, response)) answer(image, request, response);
@@ -105,7 +105,7 @@ async function expectRefused(
 
 const isBlob = ({ url = '' }: IncomingMessage): boolean => url.endsWith(digestOf(plain));
 
-describe('a registry that does not give an image', () => {
+describe('a registry that does not return an image', () => {
   const credentials = { user: 'fleet', password: 's3cret' };
 
   it.each([
@@ -146,7 +146,7 @@ describe('a registry that allows only so many requests (429, Retry-After)', () =
     expect(told).toEqual(expected);
   });
 
-  it('is given up after five times, and at once when it asks for more than two minutes', async () => {
+  it('is abandoned after five tries, and at once for a wait above two minutes', async () => {
     await expectRefused(
       `docker://${await registry(busy(Infinity, '1'))}/team/app:1`,
       'download-failed',
@@ -264,7 +264,7 @@ describe('a registry that redirects', () => {
     }, tls);
     servers.push(server);
     writeFileSync(at('cert.pem'), tls.cert);
-    // Certificates are the process's, so another one asks.
+    // Certificates are set per process, so another process sends the request.
     const ask = async () => {
       const args = [
         '--import',
@@ -322,7 +322,7 @@ describe('a registry behind a proxy (tinyproxy)', () => {
     expect(proxy.requests.at(-1)).toBe(`GET ${storage}/blob HTTP/1.1`);
   });
 
-  it('is reached directly where NO_PROXY names it', async () => {
+  it('is reached directly if NO_PROXY names it', async () => {
     vi.stubEnv('HTTP_PROXY', `http://fleet:s3cret@${proxy.name}`);
     vi.stubEnv('NO_PROXY', 'registry.example,127.0.0.1');
     expect(await fromOciBy(await registry())).toMatchObject({ status: 0 });
@@ -330,7 +330,7 @@ describe('a registry behind a proxy (tinyproxy)', () => {
     expect(proxy.requests).toEqual([]);
   });
 
-  it('is not reached when the proxy requires credentials, and the message says where to put them', async () => {
+  it('is not reached if the proxy requires credentials, and the message names their place', async () => {
     vi.stubEnv('HTTP_PROXY', `http://${proxy.name}`);
     const { status, err } = await fromOciBy(await registry());
     expect(status).toBe(69);
@@ -363,8 +363,8 @@ describe('a registry behind a proxy (tinyproxy)', () => {
 });
 
 describe('a registry that stops in the middle of a layer', () => {
-  it('is given up', async () => {
-    // Patient with heads, however slow this machine is.
+  it('is abandoned', async () => {
+    // Headers have a long timeout, for slow machines.
     const clockOfHeads: Clock = {
       ...systemClock,
       sleep: (_delayMs, signal) => systemClock.sleep(60_000, signal),
@@ -389,8 +389,8 @@ describe('a registry whose connection breaks in the middle of a layer', () => {
   type Part = readonly [status: number, from: number, sends?: number];
 
   /**
-   * Answers for the layer in turn; each part is cut after `sends` bytes, or complete. Notes the
-   * ranges that were asked.
+   * Answers for the layer in turn. Each part is cut after `sends` bytes, or complete. Records the
+   * requested ranges.
    */
   function inParts(parts: readonly Part[], asked: (string | undefined)[]): Step {
     return (request, response) => {
@@ -462,7 +462,7 @@ describe('a registry whose connection breaks in the middle of a layer', () => {
     await expectRefused(`docker://${source}/team/app:1`, 'download-failed', /left out bytes/);
   });
 
-  it('is given up after five connections', async () => {
+  it('is abandoned after five connections', async () => {
     const asked: (string | undefined)[] = [];
     const parts: Part[] = [
       [200, 0, 100],

@@ -49,7 +49,7 @@ describe('[A8.5] architectures of OCI and appc (schema/types/labels.go, ToAppcOS
     expect(() => appcArchitecture('x', parsePlatform(text))).toThrow(/have no name for/);
   });
 
-  it('the one of an index is chosen by its appc name; attestations are no images', () => {
+  it('the one of an index is chosen by its appc name; attestations are ignored', () => {
     const image = (architecture: string, variant = '', os = 'linux') => ({
       mediaType: '',
       digest,
@@ -91,7 +91,7 @@ describe('the platform of an image', () => {
     );
   });
 
-  it('32-bit ARMv8 is not taken for ARMv7 when one of several is chosen', () => {
+  it('32-bit ARMv8 is not treated as ARMv7 in a choice of several', () => {
     const of = (text: string) => ({
       mediaType: '',
       digest,
@@ -225,7 +225,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     const { annotations, warnings } = runtimeOf(config({ StopSignal, Cmd: ['/x'] }), none);
     expect(annotations).toContainEqual({ name: 'wherry/stop-signal', value });
     expect(warnings).toEqual([]);
-    // Every one is a setting that a device takes.
+    // Each is a setting that a device accepts.
     const name = parseAcIdentifier('wherry/stop-signal');
     expect(appSettings('x', [{ name, value }]).stopSignal).toBe(value);
   });
@@ -249,7 +249,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     expect(runtimeOf(config({ WorkingDir, Cmd: ['/x'] }), none).app?.workingDirectory).toBe(path);
   });
 
-  it('a port or volume that is declared twice is there once', () => {
+  it('a port or volume that is declared twice exists once', () => {
     const { app } = runtimeOf(
       config({
         Cmd: ['/x'],
@@ -262,7 +262,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     expect(app?.mountPoints).toEqual([{ name: 'd', path: '/d' }]);
   });
 
-  it('what Go leaves out of its JSON or writes as null is absent', () => {
+  it('a field that Go omits from its JSON or writes as null is absent', () => {
     const names = [
       'User',
       'ExposedPorts',
@@ -287,8 +287,8 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     expect(runtimeOf(config({ Entrypoint, Cmd, Env: ['A=b'] }), none).app?.exec).toEqual(exec);
   });
 
-  it('volumes where no device mounts one are reported and left out [C264]', () => {
-    // The first is of images for systemd (CentOS), the second of tools that look at the host.
+  it('volumes at forbidden paths are reported and left out [C264]', () => {
+    // The first is in images for systemd (CentOS), the second in tools that inspect the host.
     const Volumes = { '/sys/fs/cgroup': {}, '/proc/': {}, '/data': {}, '/data/db': {}, '/data-2': {} };
     const { app, warnings } = runtimeOf(config({ Cmd: ['/x'], Volumes }), none);
     expect(app?.mountPoints.map(({ path }) => path)).toEqual(['/data', '/data-2']);
@@ -309,7 +309,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     expect(warnings).toEqual(['it has no command; a pod that uses it must specify what to run']);
   });
 
-  it('reports what cannot be converted', () => {
+  it('reports fields that cannot be converted', () => {
     const { warnings } = runtimeOf(
       config({
         Cmd: ['/x'],
@@ -374,7 +374,7 @@ describe('documents of OCI are refused, with where and why, when', () => {
 });
 
 describe('a health check of Docker (HealthConfig)', () => {
-  /** What a device makes of the annotations of a converted image. */
+  /** The probe that a device reads from the annotations of a converted image. */
   const probeOf = (healthcheck: object) => {
     const { annotations, warnings } = runtimeOf(config({ Cmd: ['/x'], Healthcheck: healthcheck }), none);
     const { annotations: read } = parseImageManifest(
@@ -415,7 +415,7 @@ describe('a health check of Docker (HealthConfig)', () => {
     expect(warnings).toEqual(expected.map((words) => expect.stringMatching(words) as string));
   });
 
-  it('that is slower than a device can be is bounded, and a warning says so', () => {
+  it('that is slower than a device allows is bounded, with a warning', () => {
     const { probe, warnings } = probeOf({ Test: ['CMD', '/x'], Interval: 86_400e9, Retries: 1000 });
     expect(probe?.rules).toMatchObject({ intervalSeconds: 3600, failures: 100 });
     expect(warnings).toHaveLength(2);

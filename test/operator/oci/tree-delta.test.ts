@@ -29,7 +29,7 @@ afterEach(async () => {
 const link = (name: string, linkname: string): RawEntry => ({ name, type: '1', linkname });
 const symlink = (name: string, linkname: string): RawEntry => ({ name, type: '2', linkname });
 
-/** What the layers come to, after each of them. A layer that is refused is left out. */
+/** The tree after each of the layers. A refused layer is left out. */
 async function treesOf(layers: readonly (readonly RawEntry[])[]): Promise<Directory[]> {
   const spool = join(await mkdtemp(join(scratch, 'tree-')), 'files');
   const tree = await LayerTree.create(spool, defaultArchiveLimits);
@@ -51,7 +51,10 @@ async function treesOf(layers: readonly (readonly RawEntry[])[]): Promise<Direct
   }
 }
 
-/** As it is read from an archive again: files are new values, names of one file still share one. */
+/**
+ * The tree as read back from an archive: files are new values, and names of one file still share
+ * one.
+ */
 function archived(tree: Directory): Directory {
   const copies = new Map<Leaf, Leaf>();
   const copy = (node: Directory): Directory => ({
@@ -143,7 +146,7 @@ describe('the delta from one tree to another', () => {
     expect(delta.isEmpty).toBe(paths.length + removed.length === 0);
   });
 
-  it('makes the other tree, with a whitelist only where something is removed', async () => {
+  it('produces the other tree, with a whitelist only if something is removed', async () => {
     const part = fc.constantFrom('a', 'b', 'c', 'd');
     const path = fc.array(part, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'));
     const mode = fc.constantFrom(0o644, 0o700, 0o4755);

@@ -19,7 +19,7 @@ const run = (...args: string[]): Promise<Run> => wherry(['--fleet', at('fleet'),
 const rollout = (...args: string[]): Promise<Run> => run('rollout', ...args);
 const key = (name: string): string[] => ['--signing-key', at(`${name}.key.asc`)];
 
-/** A fleet whose devices take a command when the fleet's deploy key and Bob's have signed it. */
+/** A fleet whose devices accept a command signed by the fleet's deploy key and by Bob's. */
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'wherry-rollout-signing-'));
   broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
@@ -51,7 +51,7 @@ function someDevices(...names: string[]): readonly FakeDevice[] {
   return devices;
 }
 
-/** How many keys of the role have signed what was published as this version. */
+/** How many keys of the role have signed the published message of this version. */
 async function signers(device: string, version: number): Promise<number> {
   const { root } = readDraft(await readFile(at('fleet/roots/1.cbor')));
   const { payload, signatures } = decodeEnvelope(
@@ -63,7 +63,7 @@ async function signers(device: string, version: number): Promise<number> {
 }
 
 describe('[C252] a rollout that two people sign', () => {
-  it('begins when the second has signed every command, and is undone with both signatures', async () => {
+  it('begins once the second person has signed, and is undone with both signatures', async () => {
     const names = ['crane-1', 'crane-2'];
     const cranes = someDevices(...names);
     const start = ['start', ...names, '--stop-all', '--stage', 'all', '--id', 'spring'];
@@ -86,7 +86,7 @@ describe('[C252] a rollout that two people sign', () => {
       'spring  2 of 2 devices run nothing\nspring  to undo it, 2 of 2 devices run nothing\n',
     );
     expect((await rollout('sign', 'spring', ...key('stranger'))).err).toMatch(/key-unknown/);
-    // Who has signed already adds nothing.
+    // A second signature by the same person adds nothing.
     expect((await rollout('sign', 'spring')).out).toMatch(/signed; more must sign/);
     expect(cranes.flatMap(({ obeyed }) => obeyed)).toEqual([]);
 
@@ -104,7 +104,7 @@ describe('[C252] a rollout that two people sign', () => {
     }
   });
 
-  it('leaves its devices when it is given up before it was signed', async () => {
+  it('releases its devices when it is abandoned before it was signed', async () => {
     const [crane] = someDevices('crane-3');
     const start = ['start', 'crane-3', '--stop-all', '--sign-only', '--no-undo', '--json'];
     expect(await rollout(...start, '--id', 'one')).toMatchObject({

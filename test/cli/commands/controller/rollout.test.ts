@@ -51,12 +51,12 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** Whether a command is the one that this file calls bad. */
+/** Whether the command is for the bad image of this file. */
 const isBad = (desired: DesiredState): boolean =>
   desired.images.some(({ labels }) => labels.some(({ value }) => value === '2.0'));
 
 let fleets = 0;
-/** Devices with names of their own, which fail what is bad. */
+/** Devices with unique names, which fail the bad image. */
 function someDevices(count: number, options: Partial<FakeDeviceOptions> = {}): readonly string[] {
   fleets += 1;
   const names = Array.from({ length: count }, (_, index) => `crane-${fleets}-${index}`);
@@ -71,14 +71,14 @@ function someDevices(count: number, options: Partial<FakeDeviceOptions> = {}): r
   return names;
 }
 
-/** The labels of the images that a device was commanded to run, in order. */
+/** The labels of the images in a device's commands, in order. */
 const obeyed = (name: string): string[] =>
   (devices.get(name)?.obeyed ?? []).map(
     ({ images: [image] }) => image?.labels.find((label) => label.name === 'version')?.value ?? 'none',
   );
 
 describe('wherry rollout', () => {
-  it('has to be given the devices where the broker tells of none', async () => {
+  it('requires a list of devices if the broker reports none', async () => {
     const refused = await rollout('start', '--all', '--id', 'none', ...good());
     expect(refused).toMatchObject({
       status: 64,
@@ -86,7 +86,7 @@ describe('wherry rollout', () => {
     });
   });
 
-  it('brings a version to every device, one wave after the other', async () => {
+  it('deploys a version to every device, one wave after the other', async () => {
     const names = someDevices(6);
     const done = await rollout(
       'start',
@@ -113,12 +113,12 @@ describe('wherry rollout', () => {
     });
     expect((await rollout('show', 'spring')).out).toMatch(/stages 1, 50%; .*100 % must commit/);
     expect((await rollout('list')).out).toMatch(/spring .* complete +6 +6 +6 +0/);
-    // What "wherry status" and "wherry rollback" know of it.
+    // The rollout in "wherry status" and "wherry rollback".
     expect((await run('status', ...names)).out).not.toContain('broker');
     expect((await run('rollback', names[0] ?? '')).err).toContain('there is no earlier version');
   });
 
-  it('halts by itself in the wave that fails, and undoes what it did', async () => {
+  it('halts in the wave that fails, and is undone', async () => {
     const names = someDevices(8);
     expect(await rollout('start', ...names, '--id', 'first', ...good(), '--stage', 'all')).toMatchObject({
       status: 0,
@@ -142,7 +142,7 @@ describe('wherry rollout', () => {
       expect(obeyed(name)).toEqual(touched.includes(name) ? ['1.0', '2.0', '1.0'] : ['1.0']);
   });
 
-  it('goes on with more failures where a person says so', async () => {
+  it('continues with more failures if a person allows them', async () => {
     const names = someDevices(4);
     const failing = names[1] ?? '';
     await devices.get(failing)?.close();
@@ -200,7 +200,7 @@ describe('wherry rollout', () => {
     );
   });
 
-  it('leaves a device alone that somebody else commands', async () => {
+  it('leaves a device alone that another person commands', async () => {
     const names = someDevices(3);
     const stages = ['--stage', `device:${names[0] ?? ''}`, '--approve', '--no-wait'];
     expect(await rollout('start', ...names, '--id', 'polite', ...good(), ...stages)).toMatchObject({
@@ -217,7 +217,7 @@ describe('wherry rollout', () => {
     expect((await rollout('show', 'polite')).out).toMatch(/^2 +2 +1 +1 +0 +0 +1$/m);
   });
 
-  it('goes on where it was when its process is killed', async () => {
+  it('resumes where it was when its process was killed', async () => {
     const names = someDevices(6);
     const id = `killed-${names[0]}`;
     const stages = ['--stage', '2', '--stage', '4', '--soak', '4s', '--no-wait'];
@@ -231,7 +231,7 @@ describe('wherry rollout', () => {
     child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
     const ended = once(child, 'exit');
     const early = ended.then(() => Promise.reject(new Error(`it ended before it was killed: ${said}`)));
-    // As soon as one of the first wave has its command.
+    // As soon as one device of the first wave has its command.
     await Promise.race([until(() => names.flatMap(obeyed).length > 0), early]);
     early.catch(() => undefined);
     child.kill('SIGKILL');
@@ -241,7 +241,7 @@ describe('wherry rollout', () => {
     expect(names.map(obeyed)).toEqual(names.map(() => ['1.0']));
   });
 
-  it.skipIf(!hasPostgres)('is carried out by two controllers at once that share PostgreSQL', async () => {
+  it.skipIf(!hasPostgres)('is carried out by two controllers that share PostgreSQL', async () => {
     const server = postgresServer();
     try {
       await server.start();
@@ -286,7 +286,7 @@ describe('wherry rollout', () => {
     expect(names.map(obeyed)).toEqual([['1.0'], ['1.0']]);
   });
 
-  it('refuses what it could not undo, and what is no stage or device', async () => {
+  it('refuses what it could not undo, invalid stages and unknown devices', async () => {
     const [name = ''] = someDevices(1, { running: 7 });
     while ((await run('status', name)).status !== 0);
     const start = (...args: string[]) => rollout('start', ...args, ...good());

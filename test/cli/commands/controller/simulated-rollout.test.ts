@@ -39,7 +39,7 @@ describe.skipIf(!hasMosquitto)(`a rollout to ${count} simulated devices on Mosqu
     broker = await mosquittoBroker();
     await broker.start();
     await run('fleet', 'init', 'harbour', '--broker', broker.url, '--images', 'http://127.0.0.1:9');
-    // What is cut off comes back within a second.
+    // Disconnected devices return within a second.
     const toml = await readFile(at('fleet/fleet.toml'), 'utf8');
     await writeFile(
       at('fleet/fleet.toml'),
@@ -59,7 +59,7 @@ describe.skipIf(!hasMosquitto)(`a rollout to ${count} simulated devices on Mosqu
       clock: systemClock,
       count,
       prefix: 'sim',
-      // Devices that flap wait longer each time, as real ones do: only by hand.
+      // Flapping devices wait longer each time, like real ones, so they run only by hand.
       faults: parseFaults(['slow=5%', 'clock=10%', 'power=10%', `flapping=${count > 50 ? 5 : 0}%`]),
       seed: '1',
       badImage: 'example.com/bad',
@@ -77,7 +77,7 @@ describe.skipIf(!hasMosquitto)(`a rollout to ${count} simulated devices on Mosqu
     await rm(directory, { recursive: true });
   });
 
-  it('completes, also when the herd is cut off and another controller takes over', async () => {
+  it('completes, even if the herd is cut off and another controller takes over', async () => {
     const { terminal, err, stop } = recordingTerminal();
     const args = [
       '--fleet',
@@ -103,7 +103,7 @@ describe.skipIf(!hasMosquitto)(`a rollout to ${count} simulated devices on Mosqu
     expect(devices.verified).toBeGreaterThan(verified);
   }, 600_000);
 
-  it('halts by itself when it is bad, in one wave, and is undone', async () => {
+  it('halts in one wave if it is bad, and is undone', async () => {
     const halted = await rollout(
       'start',
       '--all',
@@ -121,7 +121,7 @@ describe.skipIf(!hasMosquitto)(`a rollout to ${count} simulated devices on Mosqu
     const undone = await rollout('undo', 'broken', '--json');
     expect(undone.status).toBe(0);
     expect(JSON.parse(undone.out)).toMatchObject({ phase: 'undone', undone: 2 });
-    // Everybody runs what was good: nobody reports anything of the bad image.
+    // Every device runs the good image, and none reports the bad one.
     expect((await run('status')).out).not.toMatch(/unhealthy/);
   }, 600_000);
 });

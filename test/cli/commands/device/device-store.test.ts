@@ -31,10 +31,7 @@ function image(digit: string, name: string, bytes: Buffer): StoredImage {
   };
 }
 
-/**
- * A store with an image of the running version, one that nothing needs, and an object that nobody
- * knows.
- */
+/** A store with an image of the running version, an unused one, and an unknown object. */
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'wherry-store-'));
   await mkdir(join(directory, 'images'));
@@ -75,7 +72,7 @@ describe('wherry image verify --on-device', () => {
     );
   });
 
-  it('ends with 65 when a byte of one image was changed, after it has read all [C72]', async () => {
+  it('exits with 65 after reading all images if a byte of one was changed [C72]', async () => {
     await spoil('2');
     const { status, out, err } = await onStore('image', 'verify', '--on-device');
     expect(status).toBe(65);
@@ -96,7 +93,7 @@ describe('wherry image verify --on-device', () => {
     expect(JSON.parse(failure ?? '')).toMatchObject({ error: { code: 'image-corrupt' } });
   });
 
-  it('reads those that are named, by name or by the beginning of the ID', async () => {
+  it('reads the given ones, by name or by the beginning of the ID', async () => {
     await spoil('2');
     for (const name of ['example.com/web', 'sha512-11111'])
       expect((await onStore('image', 'verify', '--on-device', name)).status).toBe(0);
@@ -132,7 +129,7 @@ describe('wherry image verify --on-device', () => {
     expect(err).toMatch(/\(usage\)\n$/);
   });
 
-  it('reports that there is no device', async () => {
+  it('reports a missing device', async () => {
     const { status, err } = await wherry([
       'image',
       'verify',
@@ -146,7 +143,7 @@ describe('wherry image verify --on-device', () => {
 });
 
 describe('wherry image list --on-device', () => {
-  it('shows size, last use, what needs it, and whether it is sealed', async () => {
+  it('shows size, last use, users and seal of each image', async () => {
     const { status, out } = await onStore('image', 'list', '--on-device');
     expect(status).toBe(0);
     expect(
@@ -189,7 +186,7 @@ describe('wherry image list --on-device', () => {
 });
 
 describe('wherry gc --dry-run', () => {
-  it('lists what would be deleted and deletes nothing', async () => {
+  it('lists the files that it would delete, and deletes nothing', async () => {
     const { status, out } = await onStore('gc', '--dry-run');
     expect(status).toBe(0);
     expect(out).toContain(objectOf('2'));

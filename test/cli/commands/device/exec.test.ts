@@ -58,7 +58,7 @@ describe('apps of a version that waits for its activation [C257]', () => {
     ]);
   });
 
-  it('are left out where only the value of a secret changes', () => {
+  it('are left out if only the value of a secret changes', () => {
     const unit = unitOf('web', uuids.web, 'nginx')?.replace('.service', '.3c590f7a.service');
     const other = stopped(shown('web', uuids.web, 'nginx', 0)).replace(/^Id=.*$/m, `Id=${unit}`);
     expect(listed([other, shown('web', uuids.web, 'nginx', 144)], [])).toEqual([
@@ -66,7 +66,7 @@ describe('apps of a version that waits for its activation [C257]', () => {
     ]);
   });
 
-  it('are left out, too, where the pod is scheduled', () => {
+  it('are left out, too, if the pod is scheduled', () => {
     const timer = (uuid: string) => `Id=wherry-timer-web.${uuid.slice(0, 8)}.timer\nActiveState=inactive`;
     const current = stopped(shown('web', uuids.web, 'nginx', 0));
     const activated = `wherry-timer-web.${uuids.web.slice(0, 8)}.timer`;
@@ -90,7 +90,7 @@ describe('the runs of a scheduled app [C221]', () => {
     });
   });
 
-  it('have no exit status where a signal ended the app, or nothing has run', () => {
+  it('have no exit status if a signal ended the app, or nothing has run', () => {
     expect(runs(app('Sun 2026-11-29 02:00:07 UTC', 2, 9), timer('n/a'))).toMatchObject({
       ...{ next: null, exitStatus: null, lastResult: 'exit-code' },
     });
@@ -99,13 +99,13 @@ describe('the runs of a scheduled app [C221]', () => {
     });
   });
 
-  it('are those of its own timer, and an app that runs on has none', () => {
+  it('are those of its own timer; a permanent app has none', () => {
     const other = timer('Mon 2026-11-30 02:00:00 UTC').replace('b6a4973a', '459ba801');
     expect(runs(app('', 0, 0), other)).toBeUndefined();
   });
 });
 
-it('what holds the namespaces of a pod is found by every app of it [C202]', () => {
+it('every app of a pod finds the holder of its namespaces [C202]', () => {
   expect(holdersOf(units.filter(({ pod }) => pod === 'web-site').map(({ unit }) => unit))).toEqual([
     'wherry-holder-web\\x2dsite.459ba801.service',
     'wherry-holder-web\\x2dsite.b6a4973a.service',
@@ -157,21 +157,21 @@ describe('the process of an execution', () => {
   const config = JSON.stringify({ ociVersion: '1.0.2', process: own, root: { path: '/x' } });
   const input = { command: ['sh', '-c', 'a b'], hasTerminal: false, term: 'vt220' };
 
-  it('is the app’s own with another command', () => {
+  it('is that of the app with another command', () => {
     expect(JSON.parse(execProcess(config, input))).toEqual({
       ...own,
       args: ['sh', '-c', 'a b'],
     });
   });
 
-  it('knows the kind of a terminal, where it has one', () => {
+  it('has the kind of its terminal, if there is one', () => {
     const env = (term: string | undefined) =>
       (JSON.parse(execProcess(config, { ...input, hasTerminal: true, term })) as { env: unknown }).env;
     expect(env('vt220')).toEqual(['PATH=/bin', 'TERM=vt220']);
     expect(env(undefined)).toEqual(['PATH=/bin', 'TERM=dumb']);
   });
 
-  it('becomes crun only after it was moved to the cgroup', () => {
+  it('executes crun only after it was moved to the cgroup', () => {
     const app = findRunningApp(units, 'web-site', 'nginx', places);
     expect(execCommand(app, { process: '/p', log: '/l' }, '/usr/bin/crun')).toEqual([
       ...['/bin/sh', '-c', 'read -r moved <&3 && exec "$@" 3<&-', 'wherry-exec'],

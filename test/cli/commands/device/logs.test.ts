@@ -10,7 +10,7 @@ let place = '';
 beforeEach(() => (place = mkdtempSync(join(tmpdir(), 'wherry-logs-'))));
 afterEach(() => rmSync(place, { recursive: true, force: true }));
 
-/** The real program with a journalctl of ours, until its reader has seen `count` bytes. */
+/** Runs the real program with a fake journalctl, until its reader has read `count` bytes. */
 async function logs(journalctl: string, count: number): Promise<{ status: number | null; err: string }> {
   writeFileSync(join(place, 'journalctl'), `#!/bin/sh\n${journalctl}\n`, { mode: 0o755 });
   const tsx = join(root, 'node_modules/tsx/dist/esm/index.mjs');
@@ -33,12 +33,12 @@ async function logs(journalctl: string, count: number): Promise<{ status: number
 }
 
 describe('wherry logs', () => {
-  it('ends without an error when its reader has seen enough', async () => {
+  it('ends without an error when its reader closes the pipe', async () => {
     const { status, err } = await logs('while echo line; do :; done; exit 1', 5);
     expect({ status, err }).toEqual({ status: 0, err: expect.not.stringContaining('ended with') as string });
   });
 
-  it('reports a journalctl that fails, and passes on all that it wrote', async () => {
+  it('reports a failed journalctl, and passes on its whole output', async () => {
     const { status, err } = await logs('echo line; echo broken >&2; exit 1', 1 << 20);
     expect(status).toBe(64);
     expect(err).toContain('broken\n');

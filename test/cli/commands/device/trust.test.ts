@@ -52,7 +52,7 @@ describe('[A9.17] wherry trust', () => {
     expect(row).toMatchObject({ fingerprint: good.toLowerCase(), state: 'trusted', store: 'local' });
   });
 
-  it('asks on a terminal and shows what to compare', async () => {
+  it('prompts on a terminal and shows what to compare', async () => {
     for (const [answer, status] of [
       ['n', 64],
       ['y', 0],
@@ -143,7 +143,7 @@ describe('[A9.17] wherry trust', () => {
     await expect(readdir(at('store'))).rejects.toThrow('ENOENT');
   });
 
-  it('[C249] adds nothing when one of several keys is declined, or the terminal ends meanwhile', async () => {
+  it('[C249] adds nothing if one of several keys is declined, or the terminal closes', async () => {
     await writeFile(at('more.asc'), gnupg.export(gnupg.newKey('More <more@example.com>', 'ed25519')));
     const add = async (second: () => Promise<string>) => {
       const answers = [() => Promise.resolve('y'), second];
@@ -209,7 +209,7 @@ describe('[A9.17] wherry trust', () => {
     expect(await readdir(at('store/images/root.d'))).toEqual([`${other}.asc`]);
   });
 
-  it('[A9.23] [C249] stores no revocation when another file is refused, and trusts no key that one revokes', async () => {
+  it('[A9.23] [C249] stores no revocation with a refused file, and trusts no revoked key', async () => {
     const key = gnupg.newKey('Withdrawn <withdrawn@example.com>', 'ed25519');
     await writeFile(at('withdrawn.asc'), gnupg.export(key));
     await run('add', at('withdrawn.asc'), '--deploy', '--yes');
@@ -223,7 +223,7 @@ describe('[A9.17] wherry trust', () => {
     await expect(readdir(at('store'))).rejects.toThrow('ENOENT');
   });
 
-  it('[C249] removes a key from all places, or from none when one file has other keys, too', async () => {
+  it('[C249] removes a key from all places, or from none if a file has other keys, too', async () => {
     await run('add', at('team.asc'), '--deploy', '--yes');
     mkdirSync(at('store/images/root.d'), { recursive: true });
     await writeFile(at('store/images/root.d/pair.asc'), await readFile(at('both.asc')));
@@ -235,7 +235,7 @@ describe('[A9.17] wherry trust', () => {
     expect(await readdir(at('store/deploy'))).toEqual([`${good.toLowerCase()}.asc`]);
   });
 
-  it('of several keys adds those that can be trusted, each in a file of its own', async () => {
+  it('of several keys adds those that can be trusted, each in its own file', async () => {
     const added = await run('add', at('both.asc'), '--deploy', '--yes');
     expect(added).toMatchObject({ status: 0, err: expect.stringContaining('is left out') as string });
     expect(await readdir(at('store/deploy'))).toEqual([`${good.toLowerCase()}.asc`]);
@@ -307,7 +307,7 @@ describe('[A9.17] wherry trust', () => {
       /is revoked and no longer trusted for commands[^]*no longer trusted for any image/,
     );
     expect((await run('list')).out).not.toMatch(/ trusted /);
-    // The old copy does not take it back.
+    // The old copy does not undo the revocation.
     expect(await run('add', at('before.asc'), '--deploy', '--yes')).toMatchObject({
       status: 64,
       err: expect.stringMatching(/it is revoked/) as string,

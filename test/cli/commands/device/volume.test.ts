@@ -24,7 +24,7 @@ describe('kept volumes', () => {
 
   const volume = (...words: readonly string[]) => wherry(['volume', ...words, '--store', store]);
 
-  it('are listed, with whether a stored pod has them [C135]', async () => {
+  it('are listed, and marked if a stored pod has them [C135]', async () => {
     const { status, out } = await volume('list', '--json');
     expect({ status, volumes: JSON.parse(out) as unknown }).toEqual({
       status: 0,
@@ -54,7 +54,7 @@ describe('kept volumes', () => {
     expect(existsSync(join(store, 'volumes/web/cache.ext4'))).toBe(false);
   });
 
-  it('are removed with all that is in them [C135]', async () => {
+  it('are removed with their content [C135]', async () => {
     expect(await volume('rm', 'web', 'logs')).toMatchObject({ status: 0 });
     expect(readdirSync(join(store, 'volumes/web')).sort()).toEqual(['.removing-old', 'data']);
   });

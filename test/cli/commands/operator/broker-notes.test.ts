@@ -13,7 +13,7 @@ const comparison = (changes: Partial<BrokerComparison>): BrokerComparison => ({
   ...changes,
 });
 
-describe('the broker beside the fleet directory', () => {
+describe('differences between the broker and the fleet directory', () => {
   it.each<[string, Partial<BrokerComparison>, RegExp | undefined]>([
     ['keeps what was published', {}, undefined],
     [

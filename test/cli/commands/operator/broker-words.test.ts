@@ -9,8 +9,8 @@ import { hasMosquitto, mosquittoBroker } from '../../../support/real-brokers.ts'
 import { wherry, type Run } from '../../../support/recording-terminal.ts';
 
 /**
- * What people read when a broker, or what answers in its place, does not do what a command needs:
- * nothing that was not seen, and what to do.
+ * The messages for a broker, or another server at its address, that does not do what a command
+ * needs. They contain only observed facts, and what to do.
  */
 let directory: string;
 let config: string;
@@ -56,7 +56,7 @@ async function answering(bytes: Uint8Array | string): Promise<string> {
   return `mqtt://127.0.0.1:${server.port}`;
 }
 
-/** Of one authority: certificates for 127.0.0.1, for another name, and of another time. */
+/** Certificates of one authority: for 127.0.0.1, for another name, and for another time. */
 function certificates(): void {
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: directory, stdio: 'pipe' });
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
@@ -127,13 +127,13 @@ describe.runIf(hasMosquitto)('a broker with TLS whose certificate', () => {
 describe.runIf(hasMosquitto)('a broker with TLS', () => {
   const mutual = () => `${server('good')}cafile ${at('ca.pem')}\nrequire_certificate true`;
 
-  it('that requires a client certificate names the keys, or that it did not answer', async () => {
+  it('that requires a client certificate names the keys, or the missing answer', async () => {
     const { err } = await status(`mqtts://127.0.0.1:${await mosquitto(mutual())}`, ca);
-    // TLS 1.3 tells the client after its handshake, and a reset may come first.
+    // In TLS 1.3 the client gets the alert after its handshake, and a reset may arrive first.
     expect(err).toMatch(/alert "certificate required"; check cert and key|requires a client certificate/);
   });
 
-  it('is not blamed for a certificate and a key that do not fit', async () => {
+  it('is not blamed for a certificate and a key that do not match', async () => {
     const keys = [ca, 'cert = "../good.pem"', 'key = "../other.key"'];
     const { err, status: exit } = await status(`mqtts://127.0.0.1:${await mosquitto(mutual())}`, ...keys);
     expect(err).toMatch(/^wherry: cert and key in \[broker\] of fleet\.toml: .*mismatch.*\(config-invalid\)/);
@@ -146,7 +146,7 @@ describe.runIf(hasMosquitto)('a broker with TLS', () => {
   });
 });
 
-describe('what is no broker', () => {
+describe('a server that is not a broker', () => {
   const http = 'HTTP/1.1 400 Bad Request\r\n\r\n';
 
   it.each([
@@ -159,7 +159,7 @@ describe('what is no broker', () => {
     expect(err).toContain('(broker-unreachable)');
   });
 
-  it('is named when TLS is tried with it', async () => {
+  it('is named when TLS is tried', async () => {
     const { err } = await status((await answering(http)).replace('mqtt:', 'mqtts:'));
     expect(err).toMatch(/does not speak TLS; check the port of url in .*fleet\.toml, or use mqtt:/);
   });
@@ -204,7 +204,7 @@ describe('a broker that refuses the connection', () => {
   });
 });
 
-describe.runIf(hasMosquitto)('a Mosquitto that does not take a command', () => {
+describe.runIf(hasMosquitto)('a Mosquitto that does not accept a command', () => {
   it.each([
     [
       'retain_available false',
@@ -221,7 +221,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that does not take a command', () => {
     expect(exit).toBe(69);
   });
 
-  it('and lets this account read nothing is not said to have no report', async () => {
+  it('and lets this account read nothing is not reported as having no report', async () => {
     writeFileSync(at('acl'), 'topic read nothing\n');
     const url = `mqtt://127.0.0.1:${await mosquitto(`acl_file ${at('acl')}`)}`;
     const { out, err } = await status(url, 'version = 5');

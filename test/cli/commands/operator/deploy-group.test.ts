@@ -18,7 +18,7 @@ const run = (...args: string[]): Promise<Run> => wherry(['--fleet', join(directo
 const at = (...names: string[]): string => join(directory, ...names);
 const read = (text: string): unknown => JSON.parse(text);
 
-/** Waits until the broker has the reports of so many members. */
+/** Waits until the broker has the reports of all members. */
 const reported = (group: string, members: number): Promise<void> =>
   expect
     .poll(async () => (await run('--json', 'fleet', 'status', '--group', group)).out)
@@ -75,13 +75,13 @@ describe('commands for a group', () => {
     expect(read(again.out)).toMatchObject([{ device: '@kitchen', version: 2, kept: true }]);
   });
 
-  it('[C177] are left to again by a withdrawal, which brings no pods along', async () => {
+  it('[C177] apply again after a withdrawal, which contains no pods', async () => {
     const sent = await run('--json', 'deploy', 'crane-1', '--withdraw');
     expect(read(sent.out)).toMatchObject([{ device: 'crane-1', version: 2, phase: 'committed' }]);
     expect(devices[0]?.obeyed.at(-1)).toMatchObject({ withdrawn: true, pods: [], images: [] });
   });
 
-  it('[C174] say so when no device is in the group', async () => {
+  it('[C174] report that no device is in the group', async () => {
     const sent = await run('deploy', '--group', 'cellar', '--stop-all');
     expect(sent).toMatchObject({ status: 0 });
     expect(sent.err).toContain('version 1 of the group cellar is published; no device reports to be in it');
@@ -135,7 +135,7 @@ describe('commands for a group', () => {
     expect(await run('rollback', 'crane-4', '--group', 'galley')).toMatchObject({ status: 64 });
   });
 
-  it('[C229] for a share are followed where they are obeyed, and undone for all', async () => {
+  it('[C229] for a share are followed on its devices, and undone for all', async () => {
     // Their places in per cent: crane-10 4.9, crane-13 76.5, crane-15 85.1.
     const options = { url: broker.url, fleet: 'harbour', groups: ['deck'] };
     const deck = ['crane-10', 'crane-13'].map((device) => new FakeDevice({ ...options, device }).start());
@@ -161,7 +161,7 @@ describe('commands for a group', () => {
     expect(read(canary.out)).toMatchObject([{ device: 'crane-10', version: 2, phase: 'committed' }]);
     expect(probations()).toEqual([22, 11]);
 
-    // Who comes while a share is on the broker is told nothing of the version before.
+    // A device that joins while a share is on the broker does not receive the previous version.
     const late = new FakeDevice({ ...options, device: 'crane-15' }).start();
     devices.push(late);
     await reported(3);
@@ -182,7 +182,7 @@ describe('commands for a group', () => {
     expect(deck[0]?.obeyed.at(-1)?.target).toEqual({ group: 'deck' });
   });
 
-  it('[C229] for a share say so when no device has a place in it', async () => {
+  it('[C229] for a share report that no device has a place in it', async () => {
     const sent = await run('deploy', '--group', 'deck', '--stop-all', '--share', '20-30%', '--salt', 'a');
     expect(sent).toMatchObject({ status: 0 });
     expect(sent.err).toContain('no device reports to be in it and has a place in its share');
@@ -215,7 +215,7 @@ describe('commands for a group', () => {
     }
   });
 
-  it('[C225] carry secrets to the devices that the operator lists, and to no other', async () => {
+  it('[C225] carry secrets only to the devices that the operator lists', async () => {
     await writeFile(at('value'), 'x');
     const keys = await Promise.all(['crane-1', 'crane-2', 'crane-3'].map(generateDeviceKey));
     const toml = await readFile(at('fleet/fleet.toml'), 'utf8');
@@ -264,7 +264,7 @@ describe('commands for a group', () => {
     }
     const sent = await deploy();
     expect(await readers(sent)).toEqual(['x', 'decryption-failed', 'x']);
-    // crane-2 reports to be in the group, which decides nothing; crane-3 does not.
+    // crane-2 reports to be in the group, which has no effect; crane-3 does not.
     expect(sent.err).toContain('crane-2 reports to be in kitchen and cannot read this command');
     expect(sent.err).toContain('crane-3 can read these secrets and does not report to be in kitchen');
     await list('crane-1', 'crane-2');

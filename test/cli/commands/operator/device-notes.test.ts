@@ -25,7 +25,7 @@ describe('mount points that devices refuse [C264]', () => {
     expect(notes(at(...paths))).toEqual([`devices refuse its mount points: ${problem}`]);
   });
 
-  it('are not noted where each has a place of its own', () => {
+  it('are not noted if each has its own place', () => {
     expect(notes(at('/data', '/data-2', '/system', '/srv/data'))).toEqual([]);
   });
 });
@@ -43,7 +43,7 @@ describe('annotations that devices refuse [C264]', () => {
     expect(notes({}, [name, value])).toEqual([expect.stringMatching(words)]);
   });
 
-  it('are not noted where they are valid, or of others', () => {
+  it('are not noted if they are valid, or not of wherry', () => {
     expect(notes({}, ['wherry/restart', 'no'], ['example.com/restart', 'unless-stopped'])).toEqual([]);
   });
 });

@@ -72,7 +72,7 @@ describe('the enrolment of a device', () => {
     expect(other.err).toContain('this device is enrolled already');
   });
 
-  it('[C179] travels as a bundle, and a second run changes nothing', async () => {
+  it('[C179] is transferred as a bundle, and a second run changes nothing', async () => {
     const made = await run('fleet', 'enrol', 'crane-9', '-o', at('crane-9.enrol'));
     expect(made).toMatchObject({ status: 0, err: '' });
     expect((await stat(at('crane-9.enrol'))).mode & 0o777).toBe(0o600);

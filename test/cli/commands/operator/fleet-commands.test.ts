@@ -72,7 +72,7 @@ function device(name: string, options: Partial<FakeDeviceOptions> = {}): FakeDev
 }
 
 describe('wherry deploy', () => {
-  it('brings a signed image and its limits to a device and waits until it is committed', async () => {
+  it('deploys a signed image with its limits, and waits until it is committed', async () => {
     const crane = device('crane-1');
     const limits = ['--memory', '64Mi', '--cpu', '500m', '--tasks', '20'];
     const deployed = await run('deploy', 'crane-1', '--run', `web=${at('web-1.0.aci')}`, ...limits);
@@ -86,7 +86,7 @@ describe('wherry deploy', () => {
     expect(crane.downloads[0]?.signature).toContain('BEGIN PGP SIGNATURE');
   });
 
-  it('[A2.14] gives a volume to the mount point of its name only', async () => {
+  it('[A2.14] mounts a volume only at the mount point of its name', async () => {
     const mounts = ['--mount', 'data,path=/srv/data,readOnly=true', '--mount', 'work,path=/srv/work'];
     const made = ['--name', 'example.com/db', '--exec', '/bin/db', ...mounts, '-o', at('db.aci'), '--sign'];
     expect(await run('image', 'build', at('root'), ...made)).toMatchObject({ status: 0 });
@@ -112,7 +112,7 @@ describe('wherry deploy', () => {
     }
   });
 
-  it('[C110] names the network of --run pods, and of no others', async () => {
+  it('[C110] names the network of --run pods only', async () => {
     const crane = device('crane-62');
     const pod = ['deploy', 'crane-62', '--run', `web=${at('web-1.0.aci')}`];
     expect(await run(...pod, '--network', 'bridge')).toMatchObject({ status: 0 });
@@ -155,7 +155,7 @@ describe('wherry deploy', () => {
     expect(unknown.err).toMatch(/the broker returned no report of crane-22: .*\(not-found\)/);
   });
 
-  it('signs what the device trusts after it was provisioned', async () => {
+  it('signs with the key that the device trusts after it was provisioned', async () => {
     device('crane-2');
     await run('deploy', 'crane-2', '--run', `web=${at('web-1.0.aci')}`);
     await run('fleet', 'provision', 'crane-2', '-o', at('card'));
@@ -183,7 +183,7 @@ describe('wherry deploy', () => {
     ]);
   });
 
-  it('ends with the reason and the exit status of the refusal when the device refuses', async () => {
+  it('exits with the reason and the status of the refusal', async () => {
     device('crane-5', { decide: () => ({ code: 'no-space', message: '3 MiB are missing' }) });
     const refused = await run('deploy', 'crane-5', '--run', `web=${at('web-1.0.aci')}`, '--json');
     expect(refused.status).toBe(70);
@@ -193,7 +193,7 @@ describe('wherry deploy', () => {
     ]);
   });
 
-  it('reports that a device does not answer, and leaves the command on the broker', async () => {
+  it('reports a device that does not answer, and leaves the command on the broker', async () => {
     const early = await run('deploy', 'crane-6', '--stop-all', '--timeout', '0');
     expect(early.status).toBe(75);
     expect(early.err).toMatch(/crane-6 did not finish version 1 in time \(no message of it arrived\)/);
@@ -245,7 +245,7 @@ describe('wherry deploy', () => {
 });
 
 describe('wherry rollback', () => {
-  it('runs again what ran before, as a new version, and back again', async () => {
+  it('runs the previous set again as a new version, and back', async () => {
     const crane = device('crane-8');
     await run('deploy', 'crane-8', '--run', `web=${at('web-1.0.aci')}`);
     await run('deploy', 'crane-8', '--run', `web=${at('web-2.0.aci')}`);
@@ -259,7 +259,7 @@ describe('wherry rollback', () => {
     expect(forth.err).toContain('version 4 runs the pods of version 2 again');
   });
 
-  it('reports that there is no earlier version', async () => {
+  it('reports a missing earlier version', async () => {
     const refused = await run('rollback', 'crane-9');
     expect(refused).toMatchObject({ status: 64, out: '' });
     expect(refused.err).toContain('no earlier version');
@@ -286,7 +286,7 @@ describe('wherry status', () => {
     expect(row).toMatchObject({ device: 'crane-11', presence: { up: true }, report: { currentVersion: 1 } });
   });
 
-  it('reports that a device never reported', async () => {
+  it('names a device that never reported', async () => {
     const shown = await run('status', 'crane-99');
     expect(shown.status).toBe(64);
     expect(shown.err).toContain(
@@ -342,7 +342,7 @@ describe('wherry status', () => {
   });
 });
 
-it('a broker that refuses the account is reported as refusing, not as unreachable', async () => {
+it('reports a broker that refuses the account as refusing, not as unreachable', async () => {
   // CONNACK with "not authorized" (MQTT 3.1.1 §3.2.2.3)
   const broker = createServer((socket) => {
     socket.once('data', () => socket.end(Buffer.of(0x20, 2, 0, 5)));
@@ -358,7 +358,7 @@ it('a broker that refuses the account is reported as refusing, not as unreachabl
 });
 
 describe('wherry deploy, when the broker is restarted meanwhile', () => {
-  it('connects again and reports how the deployment ended', async () => {
+  it('reconnects and reports how the deployment ended', async () => {
     const port = await freePort();
     const restarted = await startEmbeddedBroker({ host: '127.0.0.1', port });
     const fleet = at('dock');
@@ -369,7 +369,7 @@ describe('wherry deploy, when the broker is restarted meanwhile', () => {
     await until(() => err().includes('version 1  waiting'));
     await restarted.close();
     const back = await startEmbeddedBroker({ host: '127.0.0.1', port });
-    // The broker has forgotten the command; the device had it already.
+    // The broker has lost the command. The device already had it.
     const crane = new FakeDevice({ url: back.url, fleet: 'dock', device: 'crane-14', running: 1 }).start();
     expect(await deploying).toBe(0);
     await crane.close();
@@ -386,7 +386,7 @@ describe('images that are found by their names (discovery.md)', () => {
     site = await serve((request, response) => {
       const path = request.url ?? '';
       if (path === '/web?ac-discovery=1') {
-        // The page comes over TLS; where the image lies is the site's choice, since its signature
+        // The page is served over TLS. The site chooses the place of the image, because a signature
         // protects it.
         const template = `${images.url}/{name}-{version}.{ext}`;
         response.end(
@@ -515,13 +515,13 @@ describe('wherry image', () => {
     expect(ids[0]).toBe(ids[1]);
   });
 
-  it('shows what is in an image', async () => {
+  it('shows the content of an image', async () => {
     const shown = await run('image', 'inspect', at('web-1.0.aci'), '--files');
     expect(shown.out).toContain('"name": "example.com/web"');
     expect(shown.out).toMatch(/file +0755 .*rootfs\/bin\/web/);
   });
 
-  it('is validated, with notes about what is allowed but unwise', async () => {
+  it('is validated, with notes about valid but unwise fields', async () => {
     const good = await run('image', 'validate', at('web-1.0.aci'));
     expect(good).toMatchObject({
       status: 0,
@@ -537,13 +537,13 @@ describe('wherry image', () => {
     expect(bad).toMatchObject({ status: 65, err: expect.stringContaining('no.aci: ') as string });
   });
 
-  it('prints its manifest as it is in the archive', async () => {
+  it('prints its manifest byte for byte', async () => {
     const plain = await run('image', 'cat-manifest', at('web-1.0.aci'));
     expect(JSON.parse(plain.out)).toMatchObject({ name: 'example.com/web' });
     expect((await run('image', 'cat-manifest', at('web-1.0.aci'), '--pretty')).out).toContain('\n  "name"');
   });
 
-  it('is extracted into a new directory, and nothing is left of one that is refused', async () => {
+  it('is extracted into a new directory; a refused one leaves nothing', async () => {
     expect(await run('image', 'extract', at('web-1.0.aci'), at('extracted'))).toMatchObject({ status: 0 });
     expect(await readFile(at('extracted/bin/web'), 'utf8')).toBe('#!/bin/sh\n');
     expect((await stat(at('extracted/bin/web'))).mode & 0o777).toBe(0o755);
@@ -554,7 +554,7 @@ describe('wherry image', () => {
     await expect(stat(at('cut'))).rejects.toThrow('ENOENT');
   });
 
-  it('[A9.3] verifies a signature, and refuses an image that was changed after it was signed', async () => {
+  it('[A9.3] verifies a signature, and refuses an image changed after signing', async () => {
     expect((await run('image', 'verify', at('web-1.0.aci'))).status).toBe(0);
     const other = await readFile(at('web-2.0.aci.asc'));
     await writeFile(at('changed.aci'), await readFile(at('web-1.0.aci')));
@@ -629,7 +629,7 @@ describe('wherry keys', () => {
 });
 
 describe('wherry dev', () => {
-  it('makes and serves a fleet, and publishes the last command again after a restart', async () => {
+  it('creates and serves a fleet, and publishes the last command again after a restart', async () => {
     const serve = async () => {
       const session = recordingTerminal();
       const args = ['--fleet', at('devfleet'), 'dev', '--broker-port', '0', '--image-port', '0', '--json'];

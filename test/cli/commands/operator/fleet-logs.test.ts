@@ -75,7 +75,7 @@ async function device(
 }
 
 describe('wherry fleet logs', () => {
-  it('[C231] prints what a pod wrote, and says how much was left out', async () => {
+  it('[C231] prints what a pod wrote, and reports how much was left out', async () => {
     const asked = await device('crane-1', ['sh', '-c', 'printf "first\\nsecond \\033[2J\\nthird\\n"']);
     const all = await run(
       'fleet',
@@ -109,7 +109,7 @@ describe('wherry fleet logs', () => {
   it('[C233] ends the answer of the device when it is interrupted', async () => {
     await device('crane-2', ['sh', '-c', 'echo first; exec sleep 600']);
     const { terminal, stop, out, err } = recordingTerminal();
-    // Without `main`, which waits for a second only.
+    // Without `main`, which waits only one second.
     const context = { terminal, clock: systemClock, fleetPath: fleet, json: false };
     const flags = { follow: true, limit: 256 << 10, for: 600 } as const;
     const done = fleetLogs(context, ['crane-2', 'web', undefined], flags);
@@ -131,7 +131,7 @@ describe('wherry fleet logs', () => {
     expect(status).toBe(code === 'not-found' ? 64 : 77);
   });
 
-  it('[C232] asks with the signatures of two people where commands need two', async () => {
+  it('[C232] sends a request with two signatures if commands need two', async () => {
     const at = (...names: string[]): string => join(directory, ...names);
     const of = (...args: string[]): Promise<Run> => wherry(['--fleet', at('twice'), ...args]);
     expect(await of('fleet', 'init', 'harbour', '--broker', broker.url)).toMatchObject({ status: 0 });
@@ -175,7 +175,7 @@ describe('wherry fleet logs', () => {
     expect(late.err).toMatch(/expired \d+ s ago; make another one, with a longer --for.*expired/);
   });
 
-  it('shows all that came when the broker ends, and that it is not all', async () => {
+  it('shows what has arrived when the broker stops, and that it is incomplete', async () => {
     await device('crane-6', ['sh', '-c', 'printf "first\\nsec"; exec sleep 600']);
     const { terminal, out, err } = recordingTerminal();
     const done = main(['--fleet', fleet, 'fleet', 'logs', 'crane-6', 'web', '--follow'], {}, terminal);

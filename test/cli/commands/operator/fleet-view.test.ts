@@ -69,14 +69,14 @@ describe('wherry fleet', () => {
     expect(err).toContain(expected);
   });
 
-  it('device shows one with what was published for it', async () => {
+  it('device shows one with the messages published for it', async () => {
     const { out } = await run('fleet', 'device', 'crane-2');
     expect(out).toContain('refused (no-space): the disk is full');
     expect(out).toContain('published from here: 1 refused');
     expect(await run('fleet', 'device', 'crane-9')).toMatchObject({ status: 64 });
   });
 
-  it('[C190] device shows the numbers that it sends', async () => {
+  it('[C190] device shows the telemetry that it sends', async () => {
     expect((await run('fleet', 'device', 'crane-1')).out).not.toContain('numbers of');
     const connection = await new MqttTransport({ url: broker.url, version: 4 }).connect({
       ...{ clientId: 'crane-1-numbers', keepaliveSeconds: 60, onMessage: () => undefined },
@@ -108,7 +108,7 @@ describe('wherry fleet', () => {
     await watching;
   });
 
-  it('events prints how deployments end, as it happens', async () => {
+  it('events prints the ends of deployments as they happen', async () => {
     const { terminal, out, err, stop } = recordingTerminal();
     const watching = main(
       ['--fleet', join(directory, 'fleet'), 'fleet', 'events', '--prefix', 'crane'],

@@ -49,7 +49,7 @@ function device(name = 'crane-7', groups: readonly string[] = []): FakeDevice {
   return made;
 }
 
-describe.runIf(hasMosquitto)('a Mosquitto that takes small messages only', () => {
+describe.runIf(hasMosquitto)('a Mosquitto that accepts small messages only', () => {
   it('over MQTT 3.1.1 ends the connection, and "wherry deploy" names the message and the limit', async () => {
     await start('max_packet_size 350\n');
     const { status, err } = await run('deploy', 'crane-7', '--stop-all', '--no-wait');
@@ -61,7 +61,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that takes small messages only', () =>
 });
 
 describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a command', () => {
-  it('gets the command again from "wherry status", and the device that was away obeys it', async () => {
+  it('gets the command again from "wherry status", and an absent device obeys it later', async () => {
     await start();
     expect(await run('deploy', 'crane-7', '--stop-all', '--no-wait')).toMatchObject({ status: 0 });
     await crash();
@@ -78,7 +78,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a
     );
   });
 
-  it('and kept the older command is distinguished from one that replays it', async () => {
+  it('that kept the older command is distinguished from one that replays it', async () => {
     await start(`persistence true\npersistence_location ${directory}/\n`);
     expect(await run('deploy', 'crane-7', '--stop-all', '--no-wait')).toMatchObject({ status: 0 });
     broker.save();
@@ -97,7 +97,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a
     expect(crane.obeyed[0]?.version).toBe(2);
   });
 
-  it('gets the command again from the "wherry deploy" that waits for the device', async () => {
+  it('gets the command again from a waiting "wherry deploy"', async () => {
     await start();
     const { terminal, err } = recordingTerminal();
     const deploying = main(['--fleet', at('fleet'), 'deploy', 'crane-7', '--stop-all'], {}, terminal);
@@ -114,8 +114,8 @@ const reported = async (name: string): Promise<void> => {
   while ((await run('fleet', 'device', name)).status !== 0);
 };
 
-describe.runIf(hasMosquitto)('a Mosquitto that does not come back while "wherry deploy" waits', () => {
-  it('leaves unknown what became of the command, and "wherry status" publishes it again', async () => {
+describe.runIf(hasMosquitto)('a Mosquitto that stays down while "wherry deploy" waits', () => {
+  it('leaves the outcome of the command unknown; "wherry status" publishes it again', async () => {
     await start();
     const { terminal, err } = recordingTerminal();
     const args = ['--fleet', at('fleet'), 'deploy', 'crane-7', '--stop-all', '--timeout', '20'];
@@ -132,7 +132,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that does not come back while "wherry 
 });
 
 describe.runIf(hasMosquitto)('a Mosquitto that loses the command of a group', () => {
-  it('gets it again from "wherry status", for devices that come later', async () => {
+  it('gets it again from "wherry status", for devices that connect later', async () => {
     await start();
     const all = ['deploy', '--group', 'kitchen', '--stop-all', '--no-wait'];
     expect(await run(...all)).toMatchObject({ status: 0 });
@@ -171,7 +171,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that loses the command of a group', ()
   });
 });
 
-describe.runIf(hasMosquitto)('a command that an account may write and not read back', () => {
+describe.runIf(hasMosquitto)('a command that an account may write but not read back', () => {
   it('is not published again, and reported as unknown', async () => {
     writeFileSync(
       at('acl'),

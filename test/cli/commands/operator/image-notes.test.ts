@@ -51,7 +51,7 @@ describe('an image whose user is not in it', () => {
     expect((await wherry(['image', 'validate', at('web.aci')])).out).toContain(unknown);
   });
 
-  it('has no note when its passwd has the user', async () => {
+  it('has no note if its passwd has the user', async () => {
     mkdirSync(at('root/etc'));
     writeFileSync(at('root/etc/passwd'), 'web:x:33:33::/:/bin/sh\n');
     expect(await build('/bin/shop', '--user', 'web')).toMatchObject({ status: 0, err: '' });

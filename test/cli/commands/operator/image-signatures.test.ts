@@ -11,9 +11,9 @@ import { testImage } from '../../../support/test-image.ts';
 
 let directory: string;
 let gpg: GnuPg;
-/** Of OpenPGP.js. */
+/** A key of OpenPGP.js. */
 let alice: GeneratedKey;
-/** Of GnuPG; signs with a subkey, which is what people keep on a machine. */
+/** A key of GnuPG that signs with a subkey, the usual key on a machine. */
 let bob: string;
 const at = (name: string): string => join(directory, name);
 const sign = (...options: string[]): Promise<Run> => wherry(['image', 'sign', at('web.aci'), ...options]);
@@ -36,7 +36,7 @@ afterAll(() => {
 });
 beforeEach(() => rmSync(at('web.aci.asc'), { force: true }));
 
-/** Who signed, as a device with a threshold judges. */
+/** The signers that a device with a threshold accepts. */
 async function signedBy(threshold: number): Promise<string[]> {
   const time = { nowSeconds: Math.floor(Date.now() / 1000), clockTrusted: true };
   const verifier = await signatureVerifier(asc(), publicKeys(), time, [], threshold);
@@ -50,7 +50,7 @@ describe('wherry image sign --add', () => {
     expect(await sign('--key', at('bob.key'), '--add')).toMatchObject({ status: 0, err: '' });
     expect(await signedBy(2)).toEqual([alice.fingerprint, bob.toLowerCase()].sort());
 
-    // GnuPG and OpenPGP.js take each of them.
+    // GnuPG and OpenPGP.js accept each of them.
     gpg.run(['--import', gpg.writeFile('alice.asc', alice.publicKey)]);
     const verificationKeys = await Promise.all(
       publicKeys().map(async (armoredKey) => (await openpgp.readKey({ armoredKey })).toPublic()),
@@ -71,7 +71,7 @@ describe('wherry image sign --add', () => {
     expect(verified.out).toMatch(/signed by [0-9A-F ]{50}, [0-9A-F ]{50}$/m);
   });
 
-  it('never has the same key twice, not by another of its subkeys and not made by GnuPG', async () => {
+  it('never has the same key twice, not even by another subkey or through GnuPG', async () => {
     writeFileSync(at('web.aci.asc'), gpg.sign(at('web.aci'), bob));
     expect(await sign('--key', at('bob.key'), '--add')).toMatchObject({ status: 0 });
     expect(signatureBlocks(asc())).toHaveLength(1);
@@ -102,7 +102,7 @@ describe('wherry image sign --add', () => {
     expect(await signedBy(1)).toEqual([bob.toLowerCase()]);
   });
 
-  it('refuses a file that is not of signatures, and a ninth key', async () => {
+  it('refuses a file without signatures, and a ninth key', async () => {
     writeFileSync(at('web.aci.asc'), 'notes\n');
     const refused = await sign('--key', at('alice.key'), '--add');
     expect(refused.err).toMatch(/web\.aci\.asc: it is not a file of armored signatures.*input-invalid/);

@@ -70,7 +70,7 @@ describe('an OCI image whose layers are kept', () => {
     );
     for (const { file } of layers)
       expect(await stat(`${file}.asc`)).toMatchObject({ size: expect.any(Number) as number });
-    // Another image there, which is not used and has no signature.
+    // Another image in the directory, unused and without a signature.
     await made('base', 'images', '--label', 'version=other');
     const crane = new FakeDevice({ url: broker.url, fleet: 'harbour', device: 'crane-1' }).start();
     try {
@@ -91,7 +91,7 @@ describe('an OCI image whose layers are kept', () => {
     }
   });
 
-  it('cannot be deployed without one of its layers, nor with one that nobody signed', async () => {
+  it('cannot be deployed without one of its layers, nor with an unsigned one', async () => {
     const { layers } = await made('two', 'unsigned');
     const app = at('unsigned/two.aci');
     expect(await run('image', 'sign', app)).toMatchObject({ status: 0 });
@@ -104,7 +104,7 @@ describe('an OCI image whose layers are kept', () => {
     expect(unsigned.err).toContain(`${layers[0]?.file ?? ''} has no signature beside it`);
   });
 
-  it('shares with a second one the files of the same directory, whose signature stays', async () => {
+  it('shares the files of its directory with a second image, and keeps their signature', async () => {
     const first = await made('two', 'both', '--sign');
     const signedAt = async (file = '') => (await stat(`${file}.asc`)).mtimeMs;
     const before = await signedAt(first.layers[0]?.file);

@@ -77,7 +77,7 @@ describe('wherry pod validate', () => {
     },
   );
 
-  it('[C185] names volumes that no app mounts, which a device does not make', async () => {
+  it('[C185] names volumes that no app mounts, which a device does not create', async () => {
     const volumes = ['used', 'data'].map((name) => ({ name, kind: 'empty' }));
     const pod = { volumes, annotations: [{ name: 'wherry/kept-volumes', value: 'data' }] };
     const app = { mounts: [{ volume: 'used', path: '/used' }] };
@@ -115,7 +115,7 @@ describe('wherry pod validate', () => {
     expect((await run('---\n')).status).toBe(65);
   });
 
-  it('[C185] takes manifests with a byte order mark, as Windows tools write them (RFC 8259 §8.1)', async () => {
+  it('[C185] accepts manifests with a byte order mark, as Windows tools write them (RFC 8259 §8.1)', async () => {
     const image = { acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/mark' };
     await writeFile(at('mark.json'), `\ufeff${JSON.stringify(image)}`);
     const built = await wherry([

@@ -40,7 +40,7 @@ afterAll(async () => {
 const renew = (...args: string[]) => run('fleet', 'renew', 'crane-7', '-o', at('next.pem'), ...args);
 const install = (file = 'next.pem') => run('enrol', at(file), '--renew', '--root', at('tree'));
 
-/** Enrols crane-7 in a tree, with a certificate of so many days. */
+/** Enrols crane-7 in a tree, with a certificate for `days`. */
 async function enrolled(days: number): Promise<void> {
   await rm(at('tree'), { recursive: true, force: true });
   await mkdir(at('tree'));
@@ -49,7 +49,7 @@ async function enrolled(days: number): Promise<void> {
   expect(made).toMatchObject({ status: 0, err: '' });
 }
 
-/** Gives the device a certificate for its key that has expired. */
+/** Gives the device an expired certificate for its key. */
 async function expire(): Promise<void> {
   openssl('pkey', '-in', 'tree/etc/wherry/device.key', '-pubout', '-out', 'device.pub');
   openssl('req', '-new', ...ec, '-subj', '/CN=crane-7', '-keyout', 'spare.key', '-out', 'spare.csr');
@@ -83,7 +83,7 @@ describe('the renewal of a client certificate', () => {
     }
   });
 
-  it('[C223] is for the same key and name, and lasts longer', async () => {
+  it('[C223] is for the same key and name, and is valid longer', async () => {
     const [before, key] = [
       await certificate('tree/etc/wherry/device.pem'),
       await readFile(at('tree/etc/wherry/device.key')),
@@ -105,7 +105,7 @@ describe('the renewal of a client certificate', () => {
     expect(await readdir(at('tree/etc/wherry'))).not.toContain('device.pem.new');
   });
 
-  it('[C223] goes on from the last one, and a second run changes nothing', async () => {
+  it('[C223] continues from the last one, and a second run changes nothing', async () => {
     await renew(...authority(), '--days', '90');
     await install();
     expect(await install()).toMatchObject({ status: 0, out: expect.stringContaining('already') as string });
@@ -113,7 +113,7 @@ describe('the renewal of a client certificate', () => {
     expect(await install()).toMatchObject({ status: 0 });
   });
 
-  it('[C223] takes the present certificate from a file, where the fleet directory has none', async () => {
+  it('[C223] reads the present certificate from a file if the fleet directory has none', async () => {
     await rm(at('fleet/certificates'), { recursive: true });
     const without = await renew(...authority());
     expect(without.status).not.toBe(0);
@@ -123,7 +123,7 @@ describe('the renewal of a client certificate', () => {
     expect(await install()).toMatchObject({ status: 0 });
   });
 
-  it('[C223] certifies no key that the authority did not certify before', async () => {
+  it('[C223] certifies only keys that the authority has certified before', async () => {
     openssl('req', '-x509', ...ec, '-keyout', 'mallory.key', '-out', 'mallory.pem', '-subj', '/CN=crane-7');
     const forged = await renew(...authority(), '--cert', at('mallory.pem'));
     expect(forged).toMatchObject({ status: 64 });
@@ -151,7 +151,7 @@ describe('the renewal of a client certificate', () => {
     expect(await readFile(at('tree/etc/wherry/device.pem'))).toEqual(before);
   });
 
-  it('[C223] is refused with an older certificate, and with what is none', async () => {
+  it('[C223] is refused with an older certificate, and with an invalid one', async () => {
     await writeFile(at('first.pem'), await readFile(at('tree/etc/wherry/device.pem')));
     await renew(...authority(), '--days', '90');
     await install();
@@ -163,7 +163,7 @@ describe('the renewal of a client certificate', () => {
     expect(none.err).toContain('is not a certificate in PEM');
   });
 
-  it('[C223] never writes over a link, which leads out of the tree', async () => {
+  it('[C223] never writes through a link, which leads out of the tree', async () => {
     await renew(...authority(), '--days', '90');
     await mkdir(at('linked'), { recursive: true });
     await symlink(at('tree/etc'), at('linked/etc'));
@@ -173,7 +173,7 @@ describe('the renewal of a client certificate', () => {
     await rm(at('linked'), { recursive: true });
   });
 
-  it('[C223] is refused where the configuration names other files', async () => {
+  it('[C223] is refused if the configuration names other files', async () => {
     await renew(...authority(), '--days', '90');
     const toml = at('tree/etc/wherry/wherry.toml');
     const text = await readFile(toml, 'utf8');
@@ -183,7 +183,7 @@ describe('the renewal of a client certificate', () => {
     expect((await install()).err).toContain('names no certificate');
   });
 
-  it('[C223] leaves the old certificate when the new one cannot be written', async () => {
+  it('[C223] keeps the old certificate if the new one cannot be written', async () => {
     await renew(...authority(), '--days', '90');
     const before = await readFile(at('tree/etc/wherry/device.pem'));
     await mkdir(at('tree/etc/wherry/device.pem.new'));
@@ -193,7 +193,7 @@ describe('the renewal of a client certificate', () => {
     expect(await readFile(at('tree/etc/wherry/device.pem'))).toEqual(before);
   });
 
-  it('[C224] is asked for in the report when less than 30 days are left', async () => {
+  it('[C224] is requested in the report when less than 30 days are left', async () => {
     const files = { cert: at('tree/etc/wherry/device.pem'), key: at('tree/etc/wherry/device.key') };
     const expires = Date.parse((await certificate('tree/etc/wherry/device.pem')).validTo);
     const day = 24 * 3_600_000;
@@ -237,7 +237,7 @@ describe.runIf(hasMosquitto)('a renewed certificate at a Mosquitto that requires
     await broker.kill();
   });
 
-  /** What wherryd does with the files of the tree. */
+  /** Connects as wherryd does, with the files of the tree. */
   async function device() {
     const clock = new FakeClock(Date.now());
     const ports = {
@@ -253,7 +253,7 @@ describe.runIf(hasMosquitto)('a renewed certificate at a Mosquitto that requires
     return { clock, connect: (): Promise<Connection> => brokers.connect(options) };
   }
 
-  it('[C223] lets in a running device whose certificate had expired', async () => {
+  it('[C223] lets a running device with an expired certificate connect', async () => {
     await enrolled(30);
     await expire();
     const { connect } = await device();
@@ -268,7 +268,7 @@ describe.runIf(hasMosquitto)('a renewed certificate at a Mosquitto that requires
     await connection.close();
   });
 
-  it('[C223] takes the place of one that expires under a connection', async () => {
+  it('[C223] replaces one that expires during a connection', async () => {
     await enrolled(2);
     const { connect, clock } = await device();
     let ended = false;
@@ -286,7 +286,7 @@ describe.runIf(hasMosquitto)('a renewed certificate at a Mosquitto that requires
       { topic: 'v1/harbour/d/crane-7/live', payload: Buffer.from('b') },
       { retain: false },
     );
-    // The next one lasts: this connection is not ended.
+    // The next certificate is valid for long, so this connection stays.
     let isSecondOver = false;
     void second.ended.then(() => (isSecondOver = true));
     await clock.pass(48 * hour);

@@ -6,7 +6,7 @@ import type { ChainedRoot } from '../../../../src/operator/fleet/index.ts';
 import { rootOf } from '../../../support/roots.ts';
 import { sampleReport } from '../../../support/sample-messages.ts';
 
-/** The root of this version, which follows the one before or is the first of a chain. */
+/** The root of this version, which follows the previous one or is the first of a chain. */
 function chained(version: number, changes: { first?: true; refused?: true } = {}): ChainedRoot {
   return {
     root: rootOf({}, [], { version }),
@@ -38,7 +38,7 @@ describe('the root of a device beside the fleet directory', () => {
     else expect(note).toMatch(words);
   });
 
-  it('has a column in the status, when there is a root at all', () => {
+  it('has a column in the status if there is a root', () => {
     const views = [
       { device: 'crane-7', report: withRoot(1), events: [], eventCount: 0 },
       { device: 'crane-8', report: withRoot(3), events: [], eventCount: 0 },

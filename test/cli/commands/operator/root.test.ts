@@ -55,7 +55,7 @@ const roots = (...names: string[]) => names.flatMap((name) => ['--root-key', at(
 const nowSeconds = () => Math.floor(Date.now() / 1000) + 60;
 
 describe('wherry trust root', () => {
-  it('makes a root that two of three people sign on their own machines', async () => {
+  it('creates a root that two of three people sign on their own machines', async () => {
     const deploy = ['--deploy-key', at('fleet/keys/deploy.pub.asc'), '--deploy-key', at('second.asc')];
     const made = await run('trust', 'root', 'init', ...roots('alice', 'bob', 'carol'), '--root-threshold', '2', ...deploy, '--deploy-threshold', '2'); // prettier-ignore
     expect(made).toMatchObject({ status: 0, err: '' });
@@ -64,7 +64,7 @@ describe('wherry trust root', () => {
     expect(made.out).toMatch(/signed by 0 of the root keys of version 1; 2 more must sign/);
     expect(await run('trust', 'root', 'publish')).toMatchObject({ status: 77 });
 
-    // GnuPG by name; a signature that was made where wherry is not; the same key again counts once.
+    // GnuPG by name; a signature made on a machine without wherry; the same key counts once.
     const file = at('fleet/roots/1.cbor');
     expect(await run('trust', 'root', 'sign', file, '--gpg', 'alice@example.com')).toMatchObject({
       status: 0,
@@ -82,7 +82,7 @@ describe('wherry trust root', () => {
     expect(readDraft(readFileSync(file)).signatures).toHaveLength(2);
   });
 
-  it('refuses what devices would refuse, with what to do', async () => {
+  it('refuses what devices would refuse, with advice', async () => {
     for (const [args, status, problem] of [
       [['sign', '--gpg', 'dave@example.com'], 77, /does not count for root 1.*key-unknown/],
       [
@@ -114,7 +114,7 @@ describe('wherry trust root', () => {
     );
   });
 
-  it('[C85] rotates: the keys of both roots sign, and the step is retained for devices', async () => {
+  it('[C85] rotates: keys of both roots sign, and the broker retains the step', async () => {
     const carol = (people['carol'] ?? '').toLowerCase();
     const made = await run(
       'trust',
@@ -129,7 +129,7 @@ describe('wherry trust root', () => {
     expect((await run('trust', 'root', 'publish')).err).toMatch(
       /devices would refuse root 2: .*threshold-not-met/,
     );
-    // An outgoing key may sign wherever the file goes.
+    // An outgoing key may sign on any machine that the file reaches.
     expect(await run('trust', 'root', 'sign', '--gpg', 'carol@example.com')).toMatchObject({ status: 0 });
     expect(await run('trust', 'root', 'sign', '--gpg', 'dave@example.com')).toMatchObject({ status: 0 });
     const published = await run('trust', 'root', 'publish');
@@ -196,7 +196,7 @@ describe('a command that two people sign', () => {
         time: { nowSeconds: nowSeconds(), clockTrusted: true },
       });
       expect(examined.signedBy).toHaveLength(2);
-      // What was kept is what was published.
+      // The stored message is the published one.
       expect(readFileSync(at('fleet/devices/crane-1/1.cbor'))).toEqual(Buffer.from(message ?? []));
       expect(readFileSync(at('fleet/devices/crane-1/1.outcome'), 'utf8')).toBe('committed\n');
       const shown = await run('status', 'crane-1');
@@ -206,12 +206,12 @@ describe('a command that two people sign', () => {
     }
   });
 
-  it('can be signed by a key in a file, and goes on to a third person unpublished', async () => {
+  it('can be signed by a key in a file, and passed to a third person unpublished', async () => {
     const other = await generateKey({ name: 'other' });
     writeFileSync(at('other.key.asc'), other.privateKey);
     const file = at('crane-2.cbor');
     expect(await run('deploy', 'crane-2', '--stop-all', '--gpg', 'second@example.com', '--sign-only', '-o', file)).toMatchObject({ status: 0 }); // prettier-ignore
-    // A key without the role is refused, and leaves the file as it was.
+    // A key without the role is refused, and the file stays unchanged.
     const before = readFileSync(file);
     const without = await run('countersign', file, '--signing-key', at('other.key.asc'), '--no-publish');
     expect(without.err).toMatch(/key-unknown/);

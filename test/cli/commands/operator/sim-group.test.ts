@@ -54,7 +54,7 @@ describe(`a group of ${count} simulated devices`, () => {
     await rm(directory, { recursive: true });
   });
 
-  it('[C228] obeys a share in it alone, and all of it again when that is undone', async () => {
+  it('[C228] obeys a share in part, and as a whole again once the share is undone', async () => {
     await expect.poll(versions).toEqual([{ value: '0', devices: count }]);
     expect(await deploy()).toMatchObject({ status: 0 });
     await expect.poll(versions).toEqual([{ value: 'kitchen:1', devices: count }]);
@@ -73,7 +73,7 @@ describe(`a group of ${count} simulated devices`, () => {
     await expect.poll(versions).toEqual([{ value: 'kitchen:3', devices: count }]);
   });
 
-  it('[C175] goes on with a command of its own, and back to the group after it', async () => {
+  it('[C175] follows its own command, and the group again after it', async () => {
     expect(await run('deploy', 'sim-0', '--stop-all')).toMatchObject({ status: 0 });
     const passed = await deploy();
     await expect.poll(versions).toContainEqual({ value: 'kitchen:4', devices: count - 1 });

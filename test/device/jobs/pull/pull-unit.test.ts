@@ -43,7 +43,7 @@ const job: PullJob = {
 };
 const home = (): string => join(root, 'partial', jobName(job.image.id));
 
-/** Pulls; `program` is what the unit does. */
+/** Pulls, with `program` as the unit's program. */
 function pulled(
   program: (memory: string) => unknown,
   more: { end?: string; clock?: Clock; onProgress?: (receivedBytes: number) => void } = {},
@@ -57,17 +57,17 @@ function pulled(
 }
 
 describe('a unit that is killed before it leaves a verdict', () => {
-  it.each(['signal', 'oom-kill', 'timeout'])('makes a pull report that: %s', async (end) => {
+  it.each(['signal', 'oom-kill', 'timeout'])('makes a pull report the end: %s', async (end) => {
     const half = () => writeFileSync(join(home(), 'image.aci'), 'half');
     await expect(pulled(half, { end })).rejects.toMatchObject({
       code: 'internal',
       message: `the pull of example.com/app ended without a result (${end})`,
     });
-    // The next try goes on from there.
+    // The next try continues from there.
     expect(readdirSync(home())).toContain('image.aci');
   });
 
-  it('makes an examination report that', async () => {
+  it('makes an examination report the end', async () => {
     const context = {
       ...{ keys: [], fleet: 'harbour', device: 'crane-7', time: { nowSeconds: 0, clockTrusted: false } },
       trusted: { version: 0, payloadSha256: '', issued: 0 },

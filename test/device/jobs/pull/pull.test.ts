@@ -71,13 +71,13 @@ async function publish(
 }
 
 const progress: PullProgress[] = [];
-/** How long the last run slept, each time. */
+/** The delays of the last run. */
 let delays: readonly number[] = [];
 
 /** One run of the pull in the job's directory. */
 async function run(job: PullJob, builder?: string): Promise<PullResult> {
   const clock = new TestClock();
-  clock.advance(Date.now()); // signatures are judged by it
+  clock.advance(Date.now()); // signatures are verified at this time
   const http = openHttpClient({ clock });
   progress.length = 0;
   delays = clock.delays;
@@ -89,7 +89,7 @@ async function run(job: PullJob, builder?: string): Promise<PullResult> {
       directory,
       builder: builder ?? fakeBuilder(`${directory}-tools`),
       patience: { windowMs: testWindowMs, idleTries: 2, maxTries: 4, firstDelayMs: 1, maxDelayMs: 1 },
-      // The size stands for the content: the real one is in
+      // A digest of the size instead of the content. The real one is tested in
       // test/device/store/fsverity-program.test.ts.
       futureDigest: async (path) => `digest of ${(await stat(path)).size} bytes`,
       onProgress: (now) => progress.push(now),
@@ -103,7 +103,7 @@ function job(server: TestServer, of = image, more: Partial<PullJob['image']> = {
   return jobFor(of, [`${server.url}/app.aci`], [signer.publicKey], more);
 }
 
-/** Publishes `of` signed, pulls it, and expects a refusal that leaves nothing behind. */
+/** Signs and publishes `of`, pulls it, and expects a refusal that leaves nothing behind. */
 async function refusalOf(of: TestImage, more: Partial<PullJob['image']> = {}): Promise<unknown> {
   const result = await run(job(await publish(of.aci, signer.sign(of.aci)), of, more));
   expect(readdirSync(directory)).toEqual([]);
@@ -143,7 +143,7 @@ describe('pulling an image', () => {
     expect(await store.verifyFully(stored)).toBeUndefined();
   });
 
-  it('promises the digest that the object will be sealed with, when the job wants it', async () => {
+  it('returns the digest that the object will be sealed with, if the job requires it', async () => {
     const server = await publish(image.aci);
     const result = await run(pullFiles.decodeJob(pullFiles.encodeJob({ ...job(server), seals: true })));
     if (!result.ok) throw new Error(result.message);
@@ -170,7 +170,7 @@ describe('pulling an image', () => {
     expect(names).toEqual(expect.arrayContaining(['manifest', 'rootfs/bin/app']));
   });
 
-  it('makes the builder compress when the configuration asks for it', async () => {
+  it('makes the builder compress if the configuration requires it', async () => {
     await run({ ...job(await publish(image.aci)), compression: 'lz4' });
     expect(readFileSync(join(directory, 'object.erofs'), 'latin1')).toContain('--tar=f -zlz4 -b4096');
   });
@@ -181,13 +181,13 @@ describe('pulling an image', () => {
     expect(result).toMatchObject({ ok: true, imageId: image.id });
   });
 
-  it('[C74] waits as the job’s cap says, and not at all without one', async () => {
+  it('[C74] waits as the job’s cap requires, and not at all without one', async () => {
     const capped = job(await publish(image.aci));
     await run(capped);
     expect(delays).toEqual([]);
     const maxBytesPerSecond = 10_000_000;
     await run({ ...capped, limits: { ...capped.limits, maxBytesPerSecond } });
-    // On this clock no time passes, so the last wait is for all that came, the signature included.
+    // No time passes on this clock, so the last wait is for all received bytes, signature included.
     const received = image.aci.length + signature.length;
     expect(delays.at(-1)).toBe(Math.ceil((received * 1000) / maxBytesPerSecond));
   });
@@ -234,7 +234,7 @@ describe('pulling an image', () => {
     expect(old.requests.map(({ ifRange }) => ifRange)).toEqual([undefined, '"old"', undefined]);
   });
 
-  it('makes the object from a complete download without asking for it again', async () => {
+  it('makes the object from a complete download without another request', async () => {
     writeFileSync(join(directory, 'download'), image.aci);
     const server = await publish(image.aci);
     expect(await run(job(server))).toMatchObject({ ok: true, downloadedBytes: 0 });
@@ -270,7 +270,7 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] 
     expect(server.requests).toHaveLength(1);
   });
 
-  it('[C29] judges a signature from the future as that of a command: by whether the clock is trusted', async () => {
+  it('[C29] accepts a signature from the future only with an untrusted clock', async () => {
     const server = await publish(image.aci);
     const dayAgo = Math.floor(Date.now() / 1000) - 86_400;
     const at = (clockTrusted: boolean) => ({ ...job(server), time: { nowSeconds: dayAgo, clockTrusted } });
@@ -359,7 +359,7 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] 
     expect(await refusalOf(evil)).toMatchObject({ code: 'archive-path-forbidden' });
   });
 
-  it('[A10.4] that unpacks to more than it says: archive-too-large', async () => {
+  it('[A10.4] that unpacks to more than announced: archive-too-large', async () => {
     expect(await refusalOf(image, { tarSizeBytes: 100_000 })).toMatchObject({ code: 'archive-too-large' });
   });
 
@@ -383,7 +383,7 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] 
 });
 
 describe('a builder that', () => {
-  it('fails is quoted: image-build-failed', async () => {
+  it('fails has its output quoted: image-build-failed', async () => {
     const tool = fakeBuilder(`${directory}-tools`, `console.error('<E> erofs: it broke'); process.exit(1);`);
     const result = await run(job(await publish(image.aci)), tool);
     expect(result).toMatchObject({ ok: false, code: 'image-build-failed' });
@@ -391,7 +391,7 @@ describe('a builder that', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('reports an error and ends with status 0 is a failure', async () => {
+  it('reports an error and exits with status 0 has failed', async () => {
     const tool = fakeBuilder(
       `${directory}-tools`,
       `console.error('<E> erofs: failed to write: Input/output error');`,

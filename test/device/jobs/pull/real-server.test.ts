@@ -46,7 +46,9 @@ interface Pulled {
   readonly requests: readonly NginxRequest[];
 }
 
-/** What happens to a server during a pull, and when: once `heldBytes` have come, or `isTime`. */
+/**
+ * An event at the server during a pull. It happens once `heldBytes` have arrived, or when `isTime`.
+ */
 interface Event {
   readonly heldBytes?: number;
   readonly isTime?: (server: Nginx) => boolean;
@@ -54,8 +56,8 @@ interface Event {
 }
 
 /**
- * What the kernel may hold of an answer that nobody reads any more: the server has counted it, and
- * it never arrives. The buffer for sending is of 16 KiB.
+ * The bytes of an unread answer that the kernel may hold: the server has counted them, and they
+ * never arrive. The send buffer has 16 KiB.
  */
 const unreadBytes = 256 * 1024;
 
@@ -89,7 +91,7 @@ async function pullFrom(
   return { result: pullResult(directory), requests };
 }
 
-/** Sends part of the file, and then next to nothing for as long as the file `slow` is there. */
+/** Sends a part of the file, and then almost nothing while the file `slow` exists. */
 const stalling = 'limit_rate_after 600k; if (-f $document_root/slow) { set $limit_rate 1k; }';
 
 const cut: Event['happens'] = (server) => server.reload();
@@ -110,7 +112,7 @@ describe('[C30] a pull from nginx', () => {
     expect(requests).toMatchObject([{ range: undefined, status: 200, sentBytes: image.aci.length }]);
   });
 
-  it('that has no content for it (204) ends after one request', async () => {
+  it('that answers 204 is asked once', async () => {
     const { result, requests } = await pullFrom('location = /app.aci { return 204; }');
     expect(result).toMatchObject({ ok: false, code: 'download-failed' });
     expect(result).toHaveProperty('message', expect.stringMatching(/app\.aci answered with status 204$/));
@@ -135,7 +137,7 @@ describe('[C30] a pull from nginx', () => {
       expect(result).toMatchObject({ ok: true, imageId: image.id });
       expect(requests.map((request) => request.status)).toEqual([status, 200]);
       const [refused, delivered] = requests;
-      // Unasked, the first pause is of a second at most.
+      // Without Retry-After the first pause is one second at most.
       expect((delivered?.endMs ?? 0) - (refused?.endMs ?? 0)).toBeGreaterThanOrEqual(3000);
     },
   );
@@ -167,7 +169,7 @@ describe('[C30] a pull from nginx', () => {
     expect(requests.map(({ status }) => status)).toEqual([200, 206, 206, 206]);
   });
 
-  it('that knows no ranges and cuts the transfer costs what came twice', async () => {
+  it('that supports no ranges and cuts the transfer costs the received bytes twice', async () => {
     const { result, requests } = await pullFrom(`${stalling} max_ranges 0;`, {
       events: [{ heldBytes: 500_000, happens: lastCut }],
     });
@@ -181,9 +183,10 @@ describe('[C30] a pull from nginx', () => {
     ['fewer bytes', () => Buffer.from('short'), { ok: false, code: 'download-truncated' }],
   ] as const)('whose file is replaced meanwhile, by %s, begins again once', async (_, bytes, expected) => {
     const replaceAndCut = (server: Nginx): void => {
-      // As an upload does, so that what is being sent stays the old one.
+      // As in an upload: the running transfer still sends the old file.
       writeFileSync(join(server.root, 'new'), bytes());
-      // nginx's ETag is size and second: of as many bytes in the same second it would be the same.
+      // nginx's ETag is size and second. A file of the same size in the same second would have the
+      // same.
       const minuteAgo = Date.now() / 1000 - 60;
       utimesSync(join(server.root, 'new'), minuteAgo, minuteAgo);
       renameSync(join(server.root, 'new'), join(server.root, 'app.aci'));
@@ -193,7 +196,7 @@ describe('[C30] a pull from nginx', () => {
       events: [{ heldBytes: 500_000, happens: replaceAndCut }],
     });
     expect(result).toMatchObject(expected);
-    // The one that is cut, the one that tells of the change, and the whole file.
+    // The cut request, the one that reveals the change, and the one for the whole file.
     expect(requests.map(({ status }) => status)).toEqual([200, 200, 200]);
   });
 });

@@ -47,10 +47,10 @@ const saying = (change: object): Buffer => tar(manifestEntry(change), rootfs);
 interface Attempt {
   /** The uncompressed archive. */
   readonly archive: Buffer;
-  /** The file that is served, if it is not the archive with gzip. */
+  /** The served file; by default the archive with gzip. */
   readonly aci?: Buffer;
   readonly key?: () => string;
-  /** What is served as signature, if not a good one. */
+  /** The served signature; by default a good one. */
   readonly asc?: (aci: Buffer) => string;
   readonly image?: Parameters<typeof jobFor>[3];
   /** How many keys must sign, on a device with a root of trust. */
@@ -94,7 +94,7 @@ async function pulled({
   }
 }
 
-/** Code, what is wrong, and what is said after the image's name. */
+/** The code, what is wrong, and the message after the image's name. */
 const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
   [
     'image-signature-missing',
@@ -219,7 +219,7 @@ describe('[A10.11] a refused image has its message and leaves nothing', () => {
     const rest = message.slice(prefix.length);
     if (typeof sentence === 'string') expect(rest).toBe(sentence);
     else expect(rest).toMatch(sentence);
-    // One line of printable text, so that it can stand in a journal and in a report.
+    // One line of printable text, for the journal and the report.
     expect(message).toMatch(/^\P{C}+$/u);
     expect(readdirSync(directory)).toEqual([]);
   });

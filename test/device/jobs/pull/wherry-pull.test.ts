@@ -26,7 +26,7 @@ import { startTinyProxy } from '../../../support/tinyproxy.ts';
 let signer: Signer;
 let image: TestImage;
 let server: TestServer;
-/** Ends the connection within the image, after telling. */
+/** Called within the image, before the server cuts the connection. */
 let onHalf: (() => void) | undefined;
 /** How the image is served otherwise. */
 let serving: RequestListener;
@@ -102,7 +102,7 @@ describe('wherry-pull', () => {
   });
 
   describe('started again after it was stopped during a download', () => {
-    /** One process that is ended when half of the image has come, and how much it left. */
+    /** One process that is killed when half of the image has arrived, and how much it left. */
     async function half(): Promise<{ directory: string; heldBytes: number }> {
       const directory = prepare();
       await wherryPull((stop) => (onHalf = stop));
@@ -114,7 +114,7 @@ describe('wherry-pull', () => {
     }
     const asked = () => server.requests.filter(({ path }) => path === '/app.aci');
 
-    it('[C30] requests only the rest, if the file is the same (RFC 9110 §13.1.5)', async () => {
+    it('[C30] requests only the rest if the file is the same (RFC 9110 §13.1.5)', async () => {
       const { directory, heldBytes } = await half();
       await wherryPull();
       expect(resultIn(directory)).toMatchObject({
@@ -126,7 +126,7 @@ describe('wherry-pull', () => {
 
     it('fetches a changed file again, for which the server answers 200', async () => {
       const { directory, heldBytes } = await half();
-      // What lies there is of the old file.
+      // The stored bytes belong to the old file.
       writeFileSync(join(directory, 'download'), Buffer.alloc(heldBytes, 'of the old file'));
       serving = staticFile(image.aci, '"v2"');
       await wherryPull();
@@ -137,7 +137,7 @@ describe('wherry-pull', () => {
       ]);
     });
 
-    it('skips what it has when the server knows no ranges and answers 200', async () => {
+    it('skips what it has when the server supports no ranges and answers 200', async () => {
       const { directory } = await half();
       serving = (_, response) => {
         response.writeHead(200, { 'content-length': image.aci.length, etag: '"v1"' });
@@ -188,7 +188,7 @@ describe('wherry-pull', () => {
       ]);
     });
 
-    it('[C73] says what to do without secrets, and names a wrong file, never its content', async () => {
+    it('[C73] suggests what to do without secrets, and names a wrong file, not its content', async () => {
       const directory = prepare('/guarded/app.aci');
       const environment = loaded('# none');
       const { said } = await wherryPull(undefined, environment);
@@ -208,7 +208,7 @@ describe('wherry-pull', () => {
     });
   });
 
-  it('takes the proxy of its environment where the job names none', async () => {
+  it('uses the proxy of its environment if the job names none', async () => {
     const proxy = await startTinyProxy();
     try {
       prepare();
@@ -233,7 +233,7 @@ describe('a file of secrets', () => {
     await requireSecret(file());
   });
 
-  it.each([0o644, 0o640, 0o602])('of mode %o is refused with what to do', async (mode) => {
+  it.each([0o644, 0o640, 0o602])('of mode %o is refused with advice', async (mode) => {
     writeFileSync(file(), '');
     chmodSync(file(), mode);
     await expect(requireSecret(file())).rejects.toMatchObject({
@@ -244,7 +244,7 @@ describe('a file of secrets', () => {
 });
 
 describe('the result of a pull', () => {
-  it('is read as it was written', () => {
+  it('can be read back', () => {
     const result: PullResult = {
       ok: true,
       imageId: image.id,

@@ -75,7 +75,7 @@ function ports(systemd: OneUnit): RenderPorts {
 const never = new AbortController().signal;
 
 describe('a tree that is rendered in its unit', () => {
-  it('becomes the object that pulling the rendered image makes, and is committed under its own name', async () => {
+  it('becomes the same object as a pull of the rendered image, under its own name', async () => {
     const systemd = programUnit();
     const tree = await renderInUnit(rendering(), ports(systemd), never);
     const object = readFileSync(join(root, 'objects', `${id}.erofs`));
@@ -108,7 +108,7 @@ describe('a tree that is rendered in its unit', () => {
     expect(await renderInUnit(rendering(), all, never)).toMatchObject({ id });
   });
 
-  it('is refused with what the unit found, and leaves nothing', async () => {
+  it('is refused with the finding of the unit, and leaves nothing', async () => {
     rmSync(join(base.directory, 'rootfs'), { recursive: true });
     const refused = renderInUnit(rendering(), ports(programUnit()), never);
     await expect(refused).rejects.toMatchObject({
@@ -160,7 +160,7 @@ describe('wherry-render', () => {
 });
 
 describe('the files between wherryd and the rendering unit', () => {
-  it('are read as they were written', () => {
+  it('can be read back', () => {
     const { steps, impliesDirectories } = rendering();
     const job = { steps, impliesDirectories, limits, compression: 'lz4' as const };
     expect(renderFiles.decodeJob(renderFiles.encodeJob(job))).toEqual(job);
