@@ -40,7 +40,7 @@ export function foldMessage(
   try {
     switch (kind) {
       case 'reported':
-        return { ...view, report: decodeReport(payload) };
+        return { ...view, report: newerReport(view.report, decodeReport(payload)) };
       case 'telemetry':
         return { ...view, telemetry: decodeTelemetry(payload) };
       case 'live':
@@ -56,6 +56,15 @@ export function foldMessage(
     if (!(error instanceof Refusal)) throw error;
     return { ...view, unreadable: error.message };
   }
+}
+
+/**
+ * A broker may deliver a retained report after a newer one that it forwarded meanwhile. A wherryd
+ * that is restarted counts from 1 again, at a later time.
+ */
+function newerReport(known: DeviceReport | undefined, next: DeviceReport): DeviceReport {
+  const isOlder = known?.bootId === next.bootId && next.seq < known.seq && next.at <= known.at;
+  return isOlder ? known : next;
 }
 
 /** How far a published version has come on a device. */

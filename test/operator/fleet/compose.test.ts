@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { nextVersion, rollbackTarget } from '../../../src/operator/fleet/compose.ts';
 import { progressOf, type DeviceView, foldMessage } from '../../../src/operator/fleet/device-view.ts';
-import { encodeEvent, encodePresence, encodeReport } from '../../../src/wire/report/index.ts';
+import {
+  type DeviceReport,
+  encodeEvent,
+  encodePresence,
+  encodeReport,
+} from '../../../src/wire/report/index.ts';
 import type { DeploymentReport } from '../../../src/wire/report/deployment-report.ts';
 import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
 
@@ -192,6 +197,23 @@ describe('the view of a device', () => {
       events: [sampleEvent()],
       eventCount: 1,
     });
+  });
+
+  it.each<[string, Partial<DeviceReport>, boolean]>([
+    ['an older one of the same wherryd', { seq: 4, at: 99 }, false],
+    ['an older one of the same second', { seq: 4, at: 100 }, false],
+    ['a later one', { seq: 6, at: 100 }, true],
+    ['a later one of a clock that was set back', { seq: 6, at: 50 }, true],
+    ['the first of a wherryd that was restarted', { seq: 1, at: 101 }, true],
+    ['the first of another boot, whose clock is wrong', { bootId: 'boot-b', seq: 1, at: 7 }, true],
+  ])('after a report, %s counts or not [C242]', (_, changes, counts) => {
+    const known = sampleReport({ seq: 5, at: 100, currentVersion: 8 });
+    const next = sampleReport({ seq: 5, at: 100, currentVersion: 9, ...changes });
+    const seen = [known, next].reduce(
+      (view, report) => foldMessage(view, 'reported', encodeReport(report)),
+      empty,
+    );
+    expect(seen.report?.currentVersion).toBe(counts ? 9 : 8);
   });
 
   it('recognises a refusal without a version after more events than it keeps', () => {

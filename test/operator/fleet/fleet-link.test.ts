@@ -140,6 +140,23 @@ describe('the link of an operator', () => {
     expect(seen).toEqual(isMade ? [`dropped: ${reason}`, 'back'] : [given]);
   });
 
+  it('ends at an outcome, whatever follows it in the same packet', async () => {
+    const broker = new MemoryBroker();
+    const { link, clock } = await linked(broker);
+    const listening = link.listen(['crane-7']);
+    await clock.pass(5_000);
+    await listening;
+    const following = link.follow('crane-7', 3, 0, 60_000, () => undefined);
+    const report = (seq: number, phase: 'committed' | 'probation') =>
+      encodeReport(sampleReport({ seq, currentVersion: 2, deployment: { version: 3, phase } }));
+    const publish = (payload: Uint8Array) =>
+      broker.publish({ topic: 'v1/harbour/d/crane-7/reported', payload, retain: true });
+    publish(report(2, 'committed'));
+    publish(report(3, 'probation'));
+    await clock.pass(1_000);
+    expect(await following).toEqual({ phase: 'committed' });
+  });
+
   it('opens one new connection for all devices that it follows', async () => {
     const broker = new MemoryBroker();
     const { link, clock } = await linked(broker);
