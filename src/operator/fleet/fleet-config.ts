@@ -2,6 +2,7 @@ import { parse, TomlError } from 'smol-toml';
 import { isAcName, type AcName } from '../../image/appc/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { parseBrokerUrl } from '../../wire/mqtt/index.ts';
+import { deviceTopics } from '../../wire/report/index.ts';
 import { maxRecipients } from '../../wire/trust/index.ts';
 
 /**
@@ -60,8 +61,8 @@ const members: Check = [
 ];
 
 /** For options of commands that take the same. */
-export const brokerUrl: Check = [isBrokerUrl, 'mqtt://HOST:PORT, or mqtts, ws or wss; no user, no password'];
-export const imagesUrl: Check = [isWebAddress, 'an http or https address'];
+const brokerUrl: Check = [isBrokerUrl, 'mqtt://HOST:PORT, or mqtts, ws or wss; no user, no password'];
+const imagesUrl: Check = [isWebAddress, 'an http or https address'];
 
 const schema: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
   '': { fleet: [(value) => typeof value === 'string' && isAcName(value), 'lower-case words with dashes'] },
@@ -167,13 +168,29 @@ function checkedValues(toml: string): ReadonlyMap<string, unknown> {
   return values;
 }
 
-/** A new `fleet.toml` with every default spelled out in a comment. */
-export function fleetConfigText(fleet: string, brokerUrl: string, imagesUrl: string): string {
+/** What `fleet.toml` of a new fleet must contain. */
+export interface NewFleetConfig {
+  readonly fleet: string;
+  readonly brokerUrl: string;
+  readonly imagesUrl: string;
+}
+
+/**
+ * A new `fleet.toml` with every default spelled out in a comment.
+ * @throws Refusal `input-invalid` for the name of a fleet, `usage` for an address
+ */
+export function fleetConfigText(options: NewFleetConfig): string {
+  deviceTopics(options.fleet, 'any');
+  for (const [option, value, [test, takes]] of [
+    ['--broker', options.brokerUrl, brokerUrl],
+    ['--images', options.imagesUrl, imagesUrl],
+  ] as const)
+    if (!test(value)) throw new Refusal('usage', `${option} takes ${takes}`);
   return `# An operator's view of a fleet; wherry-operator(1) explains each key.
-fleet = ${JSON.stringify(fleet)}
+fleet = ${JSON.stringify(options.fleet)}
 
 [broker]
-url = ${JSON.stringify(brokerUrl)}
+url = ${JSON.stringify(options.brokerUrl)}
 # version = 4                # 5 for MQTT 5
 # ca = "broker-ca.pem"       # default: the certificates that Node knows
 # cert = "operator.pem"
@@ -183,7 +200,7 @@ url = ${JSON.stringify(brokerUrl)}
 
 [images]
 # Where devices find the files of images/: \`wherry dev\`, or any static web server with Range support.
-base_url = ${JSON.stringify(imagesUrl)}
+base_url = ${JSON.stringify(options.imagesUrl)}
 
 [deploy]
 # valid_days = 90            # a device that was away for longer refuses the command

@@ -7,7 +7,7 @@ import { fromFile, Refusal } from '../../core/refusal/index.ts';
 import { deviceTopics, groupTopic } from '../../wire/report/index.ts';
 import type { BrokerAddress } from '../../wire/mqtt/index.ts';
 import { exists, listed, readText, replaceFile, writeNew } from './fleet-files.ts';
-import { brokerUrl, fleetConfigText, imagesUrl, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
+import { fleetConfigText, parseFleetConfig, type FleetConfig, type NewFleetConfig } from './fleet-config.ts';
 import { decodeEnvelope } from '../../wire/trust/index.ts';
 import { type PinnedKey, requireDeviceKey } from './device-key-file.ts';
 import { readDraft, type RootDraft } from './root-drafts.ts';
@@ -64,17 +64,8 @@ export class FleetDirectory {
    * Makes the directory and its `fleet.toml`.
    * @throws Refusal `input-invalid` when there is one or a value does not fit
    */
-  static async init(
-    path: string,
-    options: { readonly fleet: string; readonly brokerUrl: string; readonly imagesUrl: string },
-  ): Promise<FleetDirectory> {
-    deviceTopics(options.fleet, 'any');
-    for (const [option, value, [test, takes]] of [
-      ['--broker', options.brokerUrl, brokerUrl],
-      ['--images', options.imagesUrl, imagesUrl],
-    ] as const)
-      if (!test(value)) throw new Refusal('usage', `${option} takes ${takes}`);
-    const toml = fleetConfigText(options.fleet, options.brokerUrl, options.imagesUrl);
+  static async init(path: string, options: NewFleetConfig): Promise<FleetDirectory> {
+    const toml = fleetConfigText(options);
     parseFleetConfig(toml);
     await makeDirectory(join(path, 'images'));
     await makeDirectory(join(path, 'devices'));
