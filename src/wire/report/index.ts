@@ -1,6 +1,7 @@
 /**
- * The messages of a device, for both ends: reports, events, presence, topics and their codec. No
- * I/O.
+ * The messages of a device, for both ends: reports, events, presence, topics and their codec. Only
+ * an operator decodes reports and events, by report-codec.ts, which is not in the device's package.
+ * No I/O.
  */
 export type {
   DeploymentEnd,

@@ -10,8 +10,7 @@ import {
   type EnrolmentPath,
   maxBundleBytes,
 } from '../../../wire/enrolment/index.ts';
-import { examineRoot } from '../../../wire/trust/openpgp.ts';
-import { fingerprintOf, formatFingerprint } from '../../../wire/trust/openpgp.ts';
+import { examineRoot, fingerprintOf, formatFingerprint } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
 import { type Enrolled, makeDirectories, placeEnrolment } from '../../enrol-tree.ts';
 import { removeKey, sealNewKey, storeKey } from './key.ts';
