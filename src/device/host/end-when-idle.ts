@@ -6,7 +6,8 @@ import type { Server } from 'node:net';
  */
 export function endWhenIdle(server: Server, idleMs: number): void {
   let connections = 0;
-  const end = () => server.close();
+  // After a pause of the whole process, Node runs due timers before it accepts what waits.
+  const end = () => setImmediate(() => connections === 0 && server.close());
   let idle = setTimeout(end, idleMs);
   server.on('connection', (connection) => {
     clearTimeout(idle);
