@@ -87,7 +87,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     const service = (signal: string) =>
       scene.board.check(`systemctl kill -s ${signal} wherry-metadata.service`);
     await service('STOP');
-    // One process: 200 of them do not fit into the memory of a small board. No server gets the fragment.
+    // One process: 200 do not fit into the memory of a small board. No server gets the fragment.
     const sent = scene.board.check(
       `nsenter -n -t ${pidOf('in-bridge')} curl -sS --parallel --parallel-immediate --parallel-max 200 --max-time 280 -o /dev/null -w '%{http_code}\\n' -H Metadata-Flavor:AppContainer '${urls.get('in-bridge')}/acMetadata/v1/pod/uuid#[1-200]'`,
       { timeoutMs: 300_000 },
