@@ -3,11 +3,11 @@ import { availableControllers } from './native/control-group.ts';
 import { hostSealsFiles, lacksLoops, mayResize, runs32Bit } from './native/host-kernel.ts';
 
 /**
- * What some boards can do and others cannot. Tests require these, never a board's name.
+ * The differences between boards. Tests require an ability, never a board's name.
  *
  * | Ability | A board with it |
  * |---|---|
- * | power-loss | loses in a power cut what was not flushed to its disk |
+ * | power-loss | loses unflushed writes in a power cut |
  * | clock | has a clock that can be set |
  * | disk | has a block device of its own, with counters |
  * | kernel | has a kernel of its own, whose settings and caches can be changed |
@@ -30,11 +30,11 @@ export type Ability =
   | 'arm'
   | '32-bit';
 
-/** What a board cannot do, each with the reason. */
+/** The abilities that a board lacks, each with the reason. */
 export type Lacks = Readonly<Partial<Record<Ability, string>>>;
 
 /**
- * What the board of this name cannot do on this machine.
+ * Returns the abilities that a board lacks on this machine.
  * @throws BoardConfigError if there is no such board
  */
 export function lacksOf(name: string): Lacks {
@@ -44,7 +44,7 @@ export function lacksOf(name: string): Lacks {
 
 function emulatedLacks(config: EmulatedConfig): Lacks {
   return {
-    ...(config.disk.verity === true ? {} : { 'fs-verity': 'its ext4 is made without the feature verity' }),
+    ...(config.disk.verity === true ? {} : { 'fs-verity': 'its ext4 does not have the feature verity' }),
     ...(config.runs32Bit === false ? { '32-bit': 'its CPU has no 32-bit user space' } : {}),
   };
 }
@@ -56,7 +56,7 @@ function nativeLacks(config: NativeConfig): Lacks {
   const missing = limiting.filter((name) => !controllers.includes(name));
   const loop = lacksLoops();
   return {
-    'power-loss': 'this machine keeps in its memory what the board did not flush',
+    'power-loss': 'this machine keeps unflushed writes of the board in memory',
     clock: "its clock is this machine's",
     disk: 'its disk is a directory of this machine',
     kernel: "its kernel is this machine's",
@@ -67,6 +67,6 @@ function nativeLacks(config: NativeConfig): Lacks {
     ...(loop === undefined ? {} : { loop }),
     ...(mayResize() ? {} : { resize: 'this machine lacks the capability CAP_SYS_RESOURCE' }),
     ...(config.arch === 'amd64' ? { arm: 'it runs x86-64 programs' } : {}),
-    ...(config.arch === 'arm64' && runs32Bit() ? {} : { '32-bit': 'it runs no 32-bit ARM programs' }),
+    ...(config.arch === 'arm64' && runs32Bit() ? {} : { '32-bit': 'it does not run 32-bit ARM programs' }),
   };
 }

@@ -19,7 +19,7 @@ type CommonConfig = {
 /** A container of this machine's own architecture and kernel. */
 export type NativeConfig = CommonConfig & {
   readonly kind: 'native';
-  /** This machine's architecture; files do not declare it. */
+  /** This machine's architecture. The file does not contain it. */
   readonly arch: DebianArch;
 };
 
@@ -41,7 +41,7 @@ export type EmulatedConfig = CommonConfig & {
   /** The serial console's device name in Linux. */
   readonly console: string;
   readonly kernelPackage: string;
-  /** File name of a device tree in the kernel package; without it QEMU makes one. */
+  /** File name of a device tree in the kernel package; undefined: QEMU generates one. */
   readonly dtb?: string;
   /** Whether the CPU runs 32-bit programs; true unless declared. */
   readonly runs32Bit?: boolean;
@@ -56,7 +56,7 @@ export class BoardConfigError extends Error {
   override readonly name = 'BoardConfigError';
 }
 
-/** Takes a field's value, returns what is wrong with it or nothing. */
+/** Returns the fault of a field's value, or undefined. */
 type Check = (value: unknown) => string | undefined;
 
 const text =
@@ -96,8 +96,8 @@ const commonShape: Shape = {
 };
 
 /**
- * Values go into QEMU's argument lists, where a comma would start a new option: hence the narrow
- * alphabets.
+ * The values become parts of QEMU's arguments, where a comma would start a new option. So only a
+ * few characters are allowed.
  */
 const emulatedShape: Shape = {
   ...commonShape,
@@ -161,7 +161,7 @@ export function packagesOf(config: BoardConfig, sets: PackageSets): string[] {
 
 const configDir = join(import.meta.dirname, '../board-configs');
 
-/** The names of all boards there are. */
+/** The names of all boards. */
 export function boardNames(): string[] {
   return readdirSync(configDir)
     .filter((file) => file.endsWith('.json') && file !== 'packages.json')

@@ -3,8 +3,8 @@ import type { Lacks } from './abilities.ts';
 import type { FilesystemCheck } from './filesystem-check.ts';
 
 /**
- * How long a command or a wait on a board may take unless a test says otherwise. It only ends what
- * hangs: no test may depend on how fast the machine is.
+ * The default time limit of a command or a wait on a board. It only ends those that hang: no test
+ * may depend on the speed of the machine.
  */
 export const usualTimeoutMs = 180_000;
 
@@ -24,19 +24,19 @@ export type BlockStats = {
 };
 
 export type BootOptions = {
-  /** Whether its cable is in; true unless given. */
+  /** Whether the network cable is plugged in; by default true. */
   readonly network?: boolean;
-  /** What its hardware clock shows; the time unless given. Needs `clock`. */
+  /** The time of the hardware clock; by default the real time. Needs `clock`. */
   readonly hardwareClock?: Date;
 };
 
-/** A running board and everything a test or a user can do to it. */
+/** A board, and everything that a test or a user can do with it. */
 export interface Board {
   readonly name: string;
   readonly arch: DebianArch;
   /** `process.versions.modules` of its Node. */
   readonly nodeAbi: number;
-  /** What this board cannot do, each with the reason. A call that needs it throws that reason. */
+  /** The missing abilities, each with the reason. A call that needs one throws the reason. */
   readonly lacks: Lacks;
 
   /**
@@ -101,7 +101,7 @@ export interface Board {
    */
   fsck(): Promise<FilesystemCheck>;
 
-  /** Joins this process's terminal to a root shell on the board until either ends. */
+  /** Connects this process's terminal to a root shell on the board until either ends. */
   terminal(): Promise<void>;
   /** Settles when the board has ended, by itself or by a call here. */
   readonly ended: Promise<void>;

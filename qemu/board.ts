@@ -58,7 +58,7 @@ export class EmulatedBoard extends BoardCommands implements Board {
         text: script,
         ...(options.stdin === undefined ? {} : { data: Buffer.from(options.stdin) }),
       },
-      // The board enforces the time; the slack is for its slowness and the wait for a free agent.
+      // The board enforces the limit. The extra minute allows for its slowness and a busy agent.
       timeoutMs + 60_000,
       options.signal,
     );
@@ -122,8 +122,8 @@ export class EmulatedBoard extends BoardCommands implements Board {
 
   async reboot(): Promise<void> {
     const machine = this.#running;
-    // A machine that emulates the same memory a second time is slow for a minute, so a new one
-    // takes over; the disk stays, with its unflushed writes.
+    // A machine that emulates the same memory a second time is slow for a minute, so a new one is
+    // started. It uses the same disk, with its unflushed writes.
     await machine.qmp.execute('set-action', { reboot: 'shutdown' });
     // The agent may end before its answer has arrived.
     const asked = this.run('systemctl reboot').catch(() => undefined);
@@ -133,7 +133,7 @@ export class EmulatedBoard extends BoardCommands implements Board {
     await this.launch('cold', this.#cableIn);
   }
 
-  /** Sets the board's clock; its hardware clock, which a boot reads, stays that of the host. */
+  /** Sets the board's clock. A boot reads the hardware clock, which still has the host's time. */
   async setClock(time: Date): Promise<void> {
     await this.check(`date -u -s @${time.getTime() / 1000}`);
   }

@@ -1,13 +1,15 @@
 /**
- * The messages that host and board exchange on an agent's port (the other end is the script in
- * guest-files.ts).
+ * The messages between host and board on an agent's port. The other end is the script in
+ * guest-files.ts.
  *
  * Request: `VERB OPTION TEXT_BYTES DATA_BYTES\n`, then text and data as they are.
  * - `run`: option is the limit in seconds, text a bash script, data its standard input.
  * - `put`: option is the mode in octal, text the path, data the content.
- * - `get`: option is 0, text the path. Answer: `STATUS OUT_BYTES ERR_BYTES\n`, then output and
- * errors as they are. Lengths instead of escapes keep it safe for any bytes and cheap for a slow
- * board.
+ * - `get`: option is 0, text the path.
+ *
+ * Answer: `STATUS OUT_BYTES ERR_BYTES\n`, then output and errors as they are.
+ *
+ * Lengths instead of escapes allow any bytes, and cost a slow board little.
  */
 export type Request = {
   readonly verb: 'run' | 'put' | 'get';
@@ -36,7 +38,7 @@ export function encodeRequest(request: Request): Buffer {
   return Buffer.concat([Buffer.from(head), text, data]);
 }
 
-/** Collects the bytes of answers, in pieces of any size. */
+/** Reads answers from chunks of any size. */
 export class AnswerReader {
   #chunks: Buffer[] = [];
   #size = 0;

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /**
  * Connects to a Unix socket that another program is about to open. It retries while the socket
  * does not exist yet or refuses connections.
- * @param stillComing called before each further try; throws when the other program has ended
+ * @param stillComing called before each retry; throws when the other program has ended
  */
 export async function connectSocket(
   path: string,

@@ -7,8 +7,7 @@ import { checkPrograms } from './preconditions.ts';
 export type FilesystemCheck = { readonly clean: boolean; readonly report: string };
 
 /**
- * Checks a disk as the next boot would find it: the journal is replayed on a copy, and then nothing
- * may be wrong.
+ * Checks a disk as the next boot would find it: replays the journal on a copy, then checks that.
  * @param layer the qcow2 file of a board that is off @param dir for the copy
  */
 export async function checkFilesystem(layer: string, dir: string): Promise<FilesystemCheck> {

@@ -12,8 +12,7 @@ export async function freePort(): Promise<number> {
   const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
   const firstOfKernel = Number.parseInt(range, 10);
   const lowest = Math.max(1024, firstOfKernel - 20_000);
-  // A share for each process, so that two which ask at once get different ports: nobody listens on
-  // them yet.
+  // Each process has its own share, because two that call at once would find the same port free.
   const shares = 64;
   for (let attempt = 0; attempt < 100; attempt++) {
     const slot = randomInt(Math.floor((firstOfKernel - lowest) / shares));

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AnswerReader, encodeRequest, type Answer, type Request } from './channel-framing.ts';
 import { connectSocket } from './connect-socket.ts';
 
-/** A use of the command channel that it cannot serve in this form or at this time. */
+/** The command channel cannot serve a request in this form or at this time. */
 export class ChannelError extends Error {
   override readonly name = 'ChannelError';
 }
@@ -15,8 +15,8 @@ type Job = {
 };
 
 /**
- * The connection to a board's agents: a request goes to the next free agent, and waits while all
- * are busy or the board still boots. So several requests run at the same time, one on each agent.
+ * The connection to a board's agents, each of which serves one request at a time. A request waits
+ * until an agent is free and the board has booted.
  */
 export class GuestChannel {
   readonly #lines: AgentLine[];
@@ -69,7 +69,7 @@ export class GuestChannel {
   }
 
   /**
-   * The board restarted: pending requests fail, and agents discard what they have not read.
+   * Called when the board restarted: pending requests fail, and agents discard unread bytes.
    */
   reset(): void {
     for (const line of this.#lines) line.reset();
@@ -92,8 +92,8 @@ export class GuestChannel {
 }
 
 /**
- * One agent's port. An agent that did not answer in time stays busy until it does: its late answer
- * must not be taken for the answer to another request.
+ * One agent's port. An agent that did not answer in time stays busy until it does, because its late
+ * answer could be mistaken for the answer to another request.
  */
 class AgentLine {
   busy = false;
@@ -144,7 +144,7 @@ class AgentLine {
         this.#settle?.(error as Error);
       }
     });
-    // The owner notices the end of the machine and closes this channel.
+    // The machine closes this channel when it ends.
     socket.on('error', () => socket.destroy());
     return socket;
   }

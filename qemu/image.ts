@@ -6,7 +6,7 @@ import { cached, contentKey, fileParts } from '../cross/index.ts';
 import { checkDiskSpace, checkPrograms } from './preconditions.ts';
 import { imageFiles } from './rootfs.ts';
 
-/** Receives a line about each long step, for the waiting user. */
+/** Receives a line about each long step, to show to the user. */
 export type Progress = (sentence: string) => void;
 
 /** A board's disk, kernel and initramfs as they come from Debian's packages; read-only. */
@@ -19,7 +19,7 @@ export type BoardImage = {
   readonly dtb: string | undefined;
 };
 
-/** The sources that decide what an image contains: when one changes, images are rebuilt. */
+/** The sources that determine the content of an image. Images are rebuilt when one changes. */
 const sources = [
   'rootfs.ts',
   'root-tree.ts',
@@ -30,8 +30,9 @@ const sources = [
 ];
 
 /**
- * Returns a board's image, from the cache or new. @throws one sentence if something needed is
- * missing
+ * Returns a board's image, from the cache or new.
+ *
+ * @throws PreconditionError, in one sentence, if a program or disk space is missing
  */
 export async function boardImage(name: string, progress: Progress): Promise<BoardImage> {
   const { config, packages } = loadBoardConfig(name);

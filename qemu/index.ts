@@ -1,8 +1,8 @@
 /**
  * The board rig: boards with a real Linux and a real systemd, for tests and for users, emulated ARM
  * machines and native containers. It makes their file systems from Debian packages and starts
- * boards from its cache. It knows nothing about wherry except the packages that it must install,
- * and keeps everything in one cache directory that may be deleted.
+ * boards from its cache. The only parts of wherry that it uses are packages to install. All its
+ * files are in one cache directory, which may be deleted.
  */
 export { lacksOf } from './abilities.ts';
 export type { Ability, Lacks } from './abilities.ts';

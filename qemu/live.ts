@@ -28,9 +28,8 @@ export async function packageFiles(root: string, arch: DebianArch): Promise<Pack
 }
 
 /**
- * Keeps wherry on a board in step with the tree: whenever a file below `src/` changes, copies the
- * files of the package that changed and restarts wherryd. A tree that does not compile changes
- * nothing on the board.
+ * Keeps wherry on a board up to date: when a file below `src/` changes, copies the changed files of
+ * the package and restarts wherryd. A tree that does not compile changes nothing on the board.
  */
 export function keepLive(board: Board, options: LiveOptions): { stop(): Promise<void> } {
   const { root, say } = options;
@@ -81,7 +80,7 @@ export function keepLive(board: Board, options: LiveOptions): { stop(): Promise<
 /** An editor saves a file in several steps. */
 const settleMs = 100;
 
-/** @returns systemd's state of wherryd, or the reason why it is not a good one */
+/** @returns systemd's state of wherryd, or why it failed */
 async function install(board: Board, files: readonly PackageFile[]): Promise<string> {
   const script = 'tar -x -C / && systemctl daemon-reload';
   await board.check(script, { stdin: await tarOf(files) });

@@ -82,8 +82,8 @@ export class Machine {
   }
 
   /**
-   * Stops the machine and saves all of it except memory and disk, which are files already. Memory
-   * must be shared, so that QEMU leaves it out ("x-ignore-shared", the way container VMs are cloned
+   * Stops the machine and saves its state except memory and disk, which are files already. Memory
+   * must be shared, so that QEMU omits it ("x-ignore-shared", which also clones VMs of containers
    * from a template).
    */
   async saveState(path: string): Promise<void> {
@@ -99,7 +99,7 @@ export class Machine {
     await this.#qemu.ended;
   }
 
-  /** For a power cut, where no time may pass before the next kill. */
+  /** For a power cut: does not wait, so that the next process can be killed at once. */
   killNow(): void {
     this.#qemu.kill('SIGKILL');
   }

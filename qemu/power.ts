@@ -4,10 +4,9 @@ import { connectSocket } from './connect-socket.ts';
 import { Helper } from './processes.ts';
 
 /**
- * A disk that loses power like a real one: unflushed writes of the board are lost. Killing
- * QEMU alone loses nothing, since the host keeps the pages; so QEMU writes to nbdkit, whose cache
- * filter passes writes on to the layer (through qemu-nbd, which knows the format) only when the
- * board flushes.
+ * A disk that loses unflushed writes in a power cut, like a real one. If only QEMU were killed, the
+ * host would keep the pages. So QEMU writes to nbdkit, whose cache filter writes to the layer only
+ * when the board flushes, through qemu-nbd, which reads and writes qcow2.
  */
 export class LosableDisk {
   readonly #cache: Helper;

@@ -25,9 +25,9 @@ export class Helper {
   }
 
   /**
-   * Starts a program that never outlives this process: the kernel kills it when its parent dies,
-   * however that happens (PR_SET_PDEATHSIG, prctl(2)). It is outside the terminal's process group,
-   * so that Ctrl-C reaches this program, or the shell on the board, and not the machine under it.
+   * Starts a program that never outlives this process: the kernel kills it when its parent dies for
+   * any reason (PR_SET_PDEATHSIG, prctl(2)). It is outside the terminal's process group, so Ctrl-C
+   * reaches this process, or the shell on the board, but not the helper.
    * @param talk connects {@link line} and {@link say} to the program
    */
   static start(
@@ -45,7 +45,7 @@ export class Helper {
     return new Helper(program, child);
   }
 
-  /** The process's ID; programs that execute one another keep it. */
+  /** The process's ID, which stays the same when one program executes another. */
   get pid(): number {
     return this.#child.pid ?? 0;
   }
@@ -81,7 +81,7 @@ export class Helper {
     return `${this.#name} ended: ${this.#errors.trim() || 'it did not say why'}`;
   }
 
-  /** Settles when the program has ended, for whatever reason. */
+  /** Settles when the program has ended, for any reason. */
   get ended(): Promise<void> {
     return this.#ended;
   }

@@ -4,8 +4,8 @@ import { cacheRoot, processAlive } from '../cross/index.ts';
 import { PreconditionError } from './preconditions.ts';
 
 /**
- * Makes a directory for one running board: its disk layer, sockets and console log. It is beside
- * the images and not in the system's temporary directory, which may be memory. It also removes
+ * Creates a directory for one running board, for its disk layer, sockets and console log. It is
+ * next to the images, because the system's temporary directory may be in memory. Also removes
  * directories of processes that died.
  */
 export function makeRunDir(): string {

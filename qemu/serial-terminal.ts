@@ -4,14 +4,13 @@ import { connect } from 'node:net';
 const leaveKey = 0x1d;
 
 /**
- * What the shell writes when it ends: an operating system command that terminals do not know and do
- * not show.
+ * The shell writes this when it ends. Terminals do not show this unknown operating system command.
  */
 const shellEnded = '\x1b]wherry\x07';
 
 /**
- * Joins the terminal to a board's serial console until the board stops, the user leaves, or input
- * ends.
+ * Connects the terminal to a board's serial console until the board stops, the user leaves, or
+ * input ends.
  * @param socket that of the console
  * @param ended settles when the board has ended
  */
@@ -26,7 +25,7 @@ export async function joinTerminal(socket: string, ended: Promise<void>): Promis
     });
     if (!stdin.isTTY) stdin.on('end', () => setTimeout(done, 1000));
     console.on('close', done);
-    let last = Buffer.alloc(0); // a serial line brings a few bytes at a time, and so the marker in pieces
+    let last = Buffer.alloc(0); // a serial line delivers the marker in pieces
     console.on('data', (bytes: Buffer) => {
       last = Buffer.concat([last, bytes]);
       if (last.includes(shellEnded)) done();
@@ -37,7 +36,8 @@ export async function joinTerminal(socket: string, ended: Promise<void>): Promis
   console.pipe(stdout, { end: false });
   if (stdin.isTTY) stdin.setRawMode(true);
   stdin.resume();
-  // The snapshot's prompt was printed long ago: ask for another, at the size of this terminal.
+  // The prompt of the snapshot was printed before this connection: request a new one, for the size
+  // of this terminal.
   const size = stdout.isTTY ? `stty rows ${stdout.rows} cols ${stdout.columns}; ` : '';
   console.write(` ${size}trap 'printf "\\033]wherry\\007"' EXIT; printf '\\033[H\\033[2J'\n`);
   await Promise.race([left, ended]);

@@ -5,22 +5,22 @@ import { boardNames, loadBoardConfig } from './board-config.ts';
 import { keepLive, packageFiles } from './live.ts';
 import { startBoard } from './start-board.ts';
 
-const help = `Gives a root shell on a board, with wherry installed.
+const help = `Opens a root shell on a board, with wherry installed.
 
   npm run board -- NAME [--forward PORT]... [--live] [--bare] [--cold]
 
   NAME             one of: ${boardNames().join(', ')}
   --forward PORT   make a port of the board reachable on this machine's 127.0.0.1 (may be repeated)
-  --live           whenever something below src/ changes, copy what changed in the package to the board and restart wherryd
+  --live           when a file below src/ changes, copy the changed files of the package to the board and restart wherryd
   --bare           without wherry
-  --cold           boot from the beginning instead of going on from the snapshot
+  --cold           boot from the beginning instead of resuming from the snapshot
 
 The host is 10.0.2.2 from the board. "exit", "poweroff" or, on an emulated board, Ctrl-] ends it; nothing is kept.
 `;
 
 const root = join(import.meta.dirname, '..');
 
-/** The package for a board's architecture, built from this tree if that was not done before. */
+/** The packages for a board's architecture, built from this tree unless the cache has them. */
 async function wherryPackages(arch: DebianArch): Promise<readonly string[]> {
   const { packages } = await buildPackages({ root, archs: [arch] });
   return packages.map(({ file }) => file);
@@ -49,7 +49,7 @@ async function main(): Promise<number> {
   if (values.live && values.bare) throw new Error('--live needs wherry on the board; leave out --bare.');
   const say = (sentence: string): boolean => process.stderr.write(`${sentence}\n`);
   const { arch } = loadBoardConfig(name).config;
-  // Before the package is built: what changes from here on is copied.
+  // Read before the package is built, so that later changes are copied.
   const installed = values.live ? await packageFiles(root, arch) : undefined;
   const debs = values.bare ? [] : await wherryPackages(arch);
   const forwards = ports.map((guest) => ({ guest }));

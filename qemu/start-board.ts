@@ -10,11 +10,11 @@ import { bootedSnapshot, installedSnapshot } from './snapshot.ts';
 export type BoardOptions = {
   /** A name from `board-configs/`. */
   readonly board: string;
-  /** Packages to install; the result is kept, keyed by their content. */
+  /** Packages to install; the cache keeps the result, by their content. */
   readonly debs?: readonly string[];
   /**
-   * Put the disk of an emulated board behind a layer that loses its unflushed writes in
-   * {@link Board.powerCut}. Slower.
+   * Uses a slower disk for an emulated board, which loses its unflushed writes in
+   * {@link Board.powerCut}.
    */
   readonly powerLoss?: boolean;
   /** Ports of the board to reach on the host's 127.0.0.1; see {@link Board.forwards}. */
@@ -28,7 +28,7 @@ export type BoardOptions = {
 };
 
 /**
- * Starts a board from the cache, which is filled first if necessary. The caller must
+ * Starts a board from the cache, and builds what the cache lacks. The caller must
  * {@link Board.stop} it.
  */
 export async function startBoard(options: BoardOptions): Promise<Board> {

@@ -29,7 +29,7 @@ export const pagePort = 8080;
 const appcArch = { amd64: 'amd64', arm64: 'aarch64', armhf: 'armv7l' } as const;
 
 /**
- * The operator's side: a fleet with keys, a broker, an image server, images; all on this machine.
+ * The operator's side on this machine: a fleet with keys, a broker, an image server and images.
  */
 export class HostSide {
   readonly fleet: FleetDirectory;
@@ -52,7 +52,7 @@ export class HostSide {
     this.closers = closers;
   }
 
-  /** Makes a new fleet in `directory` and starts its servers on free ports of 127.0.0.1. */
+  /** Creates a new fleet in `directory` and starts its servers on free ports of 127.0.0.1. */
   static async start(directory: string, board: BoardConfig): Promise<HostSide> {
     await rm(directory, { recursive: true, force: true });
     const broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
@@ -98,8 +98,7 @@ export class HostSide {
   }
 
   /**
-   * Builds and signs nginx with one page; the file appears among the fleet's images when it is
-   * offered.
+   * Builds and signs an image of nginx with one page. {@link deploy} adds it to the fleet's images.
    */
   async buildImage(version: string): Promise<string> {
     const path = join(this.fleet.path, `nginx-${version}.aci`);
@@ -145,8 +144,8 @@ export class HostSide {
   }
 
   /**
-   * Publishes the signed desired state with one pod that runs the image, and follows the device to
-   * its answer.
+   * Publishes the signed desired state with one pod that runs the image, and waits for the device's
+   * answer.
    */
   async deploy(imagePath: string, onProgress: (progress: Progress) => void): Promise<Outcome> {
     const image = await readImageFile(imagePath);

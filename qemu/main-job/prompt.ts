@@ -49,7 +49,7 @@ const commands: Readonly<Record<string, PromptCommand>> = {
     help: 'cut the power of the board, and switch it on again',
     run: async ({ board, steps }) => {
       await board.powerCut();
-      steps.line('the power is off; what was not flushed to the disk is lost. Switching on again …');
+      steps.line('the power is off; unflushed writes are lost. Switching on again …');
       await board.bootAgain();
       await board.waitFor("systemctl is-active 'wherry-pod-web.*.service'", undefined, 180_000);
       steps.line('the pod runs: systemd has started it, wherryd or not.');
@@ -110,7 +110,7 @@ type Report = NonNullable<ReturnType<HostSide['link']['view']>['report']>;
 /** The report in a few lines. */
 export function describeReport(report: Report): string {
   const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-  /** The device does not report what the kernel does not count. */
+  /** Without the memory controller the device does not report memory. */
   const memory = ({ memoryBytes, memoryMaxBytes }: Report['pods'][number]['apps'][number]): string =>
     memoryBytes === undefined
       ? 'memory not counted'

@@ -11,7 +11,7 @@ export class Steps {
   }
 
   /**
-   * Runs one step. `work` may print what it is doing; on a terminal these lines replace each other.
+   * Runs one step. `work` may print its progress; on a terminal each line replaces the one before.
    */
   async step<T>(
     name: string,

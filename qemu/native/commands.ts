@@ -12,8 +12,7 @@ const environment = [
 ];
 
 /**
- * Enters a group of its own below the board's, so that units and commands stay apart; then the
- * board.
+ * Enters a separate group below the board's, which no unit of the board uses, then the board.
  */
 const enter = 'echo $$ >"$0/cgroup.procs"; exec "$@"';
 

@@ -122,7 +122,7 @@ export class Container {
   }
 }
 
-/** nspawn's own messages at its end go to the console, which is the board's while it runs. */
+/** nspawn writes its last messages to the console, like the board before. */
 function complaintOf(nspawn: Helper, runDir: string): string {
   const last = consoleText(runDir).trimEnd().split('\n').at(-1)?.trim() ?? '';
   if (last === '' || !nspawn.complaint.endsWith('did not say why')) return nspawn.complaint;

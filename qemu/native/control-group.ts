@@ -33,7 +33,7 @@ export function hostHasSystemd(): boolean {
   return existsSync('/run/systemd/system');
 }
 
-/** The group of one board, below which systemd on the board makes its own. */
+/** The group of one board. systemd on the board creates its own groups below it. */
 export type BoardGroup = {
   /** Absolute path of the group's directory. */
   readonly path: string;
@@ -45,8 +45,8 @@ const namePattern = /^wherry-board\.(\d+)\.\d+(\.scope)?$/;
 let count = 0;
 
 /**
- * The control group for a board that starts. Under systemd the command that starts in it makes a
- * scope with delegation; otherwise the group is made here, at the top of the hierarchy.
+ * The control group for a new board. If this machine runs systemd, the command prefix creates a
+ * scope with delegation; otherwise this function creates the group, at the top of the hierarchy.
  */
 export function makeGroup(): BoardGroup {
   const top = hierarchy();
@@ -107,7 +107,8 @@ export function killGroup({ path }: BoardGroup): void {
 }
 
 /**
- * A container cannot enable controllers while its own group has processes; the board has none then.
+ * Enables what it can. A machine that is itself a container cannot enable controllers while its own
+ * group has processes. Its boards lack them then.
  */
 function enableControllers(top: string): void {
   for (const name of list(join(top, 'cgroup.controllers')).filter((one) => wanted.includes(one))) {

@@ -34,7 +34,7 @@ const programs = [
 ];
 
 /**
- * Checks all that a native board needs of this machine.
+ * Checks everything that a native board requires of this machine.
  * @throws PreconditionError, one sentence with the remedy
  */
 export function checkHost(): void {
@@ -54,7 +54,7 @@ export function checkHost(): void {
     execFileSync('unshare', ['--mount', '--net', 'mount', '-t', 'tmpfs', 'rig', '/mnt'], { stdio: 'pipe' });
   } catch (cause) {
     throw new PreconditionError(
-      `This machine lets nobody make namespaces and mounts: run outside of a container or give it privileges, ${instead}.`,
+      `This machine does not allow namespaces and mounts: run outside of a container or give it privileges, ${instead}.`,
       { cause },
     );
   }
@@ -74,7 +74,7 @@ function checkFilesystem(name: string, instead: string): void {
   );
 }
 
-/** Boards put a layer over the cached tree, beside it. */
+/** Boards store their layer over the cached tree next to it. */
 function checkCache(): void {
   const root = cacheRoot();
   mkdirSync(root, { recursive: true });
@@ -109,14 +109,14 @@ export function lacksLoops(): string | undefined {
     for (const path of ['/dev/loop-control', '/dev/loop0']) closeSync(openSync(path, 'r'));
     if (readFileSync('/proc/filesystems', 'utf8').split(/\s+/).includes('ext4')) return allLoopsTaken();
   } catch {
-    // As without ext4.
+    // The reason below applies.
   }
   return 'this machine gives it no loop devices';
 }
 
 /**
- * The kernel takes the first number that is free on this machine. A board has no node for one that
- * is too high, and its mounts would fail.
+ * The kernel uses the first free number of this machine. A board has nodes only for the first
+ * {@link loops}, so a mount with a higher number would fail.
  */
 export function allLoopsTaken(devices = '/sys/block'): string | undefined {
   const taken = readdirSync(devices).filter((name) => existsSync(`${devices}/${name}/loop/backing_file`));

@@ -14,8 +14,8 @@ rm -rf "$2"
 `;
 
 /**
- * A process that outlives this one, however this one ends, and cleans up after a board. Mounts and
- * network need no cleaning: they are in namespaces that end with the board's processes.
+ * A process that outlives this one and cleans up after a board, also when this one is killed.
+ * Mounts and network need no cleaning: their namespaces end with the board's processes.
  */
 export class Keeper {
   readonly #child: ChildProcess;

@@ -5,7 +5,7 @@ import { connectSocket } from '../connect-socket.ts';
 import { guestAddress } from '../guest-files.ts';
 import { Helper } from '../processes.ts';
 
-/** The board's network card, whose name its files know. */
+/** The board's network card; guest-files.ts has the same name. */
 export const card = 'eth0';
 
 /**
@@ -58,7 +58,7 @@ export class BoardNetwork {
     });
   }
 
-  /** Connections stay open on both sides while the cable is out, as they do on a real network. */
+  /** Connections stay open on both sides while the cable is unplugged, as on a real network. */
   async plug(cableIn: boolean): Promise<void> {
     const link = ['link', 'set', card, 'carrier', cableIn ? 'on' : 'off'];
     await promisify(execFile)('nsenter', ['-t', String(this.#pid), '-n', 'ip', ...link]);

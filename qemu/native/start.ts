@@ -34,7 +34,7 @@ async function install(
   const board = await booted(config, tree, async (fresh) => {
     for (const [name, bytes] of files) await fresh.copyIn(bytes, `/run/install/${name}`);
     await fresh.check('dpkg -i /run/install/*.deb', { timeoutMs: 280_000 });
-    // The results of services that the packages started belong to the tree.
+    // The tree includes the results of services that the packages started.
     await fresh.waitFor('systemctl list-jobs --no-legend', ({ stdout }) => stdout.trim() === '');
     await fresh.shutDownInto(dir);
   });
@@ -42,7 +42,7 @@ async function install(
 }
 
 /**
- * Boots a board and runs `use` with it. If that fails, nothing of the board is left.
+ * Boots a board and runs `use` with it. If that fails, it removes the board.
  */
 async function booted(
   config: NativeConfig,

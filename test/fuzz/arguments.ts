@@ -5,30 +5,30 @@ export interface FuzzArguments {
   readonly seed: number;
   readonly save: boolean;
   readonly isGuided: boolean;
-  /** The file of an input to parse again, in place of a search. */
+  /** The file of an input to parse again instead of a search. */
   readonly ask: string | undefined;
   /** Names of targets, at least one. */
   readonly chosen: readonly string[];
 }
 
-/** Ends the program with this text: on standard error, unless it was asked for. */
+/** Text to print at the end: help on standard output, a usage error on standard error. */
 export interface Told {
   readonly text: string;
   readonly status: 0 | 64;
 }
 
-const help = `Looks for inputs that break a parser, guided by the code that they reach.
+const help = `Searches for inputs that break a parser, guided by the code that they reach.
 
   npm run fuzz -- [OPTION]... [TARGET]...
 
-  TARGET           part of the name of a target; without one, all targets
+  TARGET           part of the name of a target (default: all targets)
   --inputs N       how many inputs for each target (default 100000)
-  --seed N         repeats a run (default: another one each time)
+  --seed N         repeat a run (default: a new one each time)
   --save           add the inputs that reached new code to the corpus
-  --unguided       do not measure what an input reaches
+  --unguided       do not measure which code an input reaches
   --ask FILE       parse the input of this file again, and no other
 
-Exit status 1 when something was found. The input is then in build/fuzz.
+Exit status 1 when a fault was found. Its input is then in build/fuzz.
 
 Targets:
 `;

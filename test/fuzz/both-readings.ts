@@ -5,11 +5,11 @@ import { type FramedEntry, TarFraming } from '../../src/image/tar/tar-framing.ts
 const block = 512;
 
 /**
- * The property that lets the walk pass over plain headers (docs/decisions/tar-walk.md): where our
- * reading takes a header for plain, `tar-stream` reads the same entry in it. The checksum is made
- * right first, since hardly any other damaged header would be looked at.
+ * Checks why the walk may skip the second reading of plain headers (docs/decisions/tar-walk.md): if
+ * `TarFraming` finds a header plain, `tar-stream` reads the same entry from it. The checksum is
+ * corrected first, because both readings refuse a header with a wrong one.
  *
- * @throws Error where the two readings differ
+ * @throws Error when the two readings differ
  */
 export async function readPlainHeaderTwice(bytes: Buffer): Promise<void> {
   const header = Buffer.alloc(block);
@@ -24,7 +24,7 @@ export async function readPlainHeaderTwice(bytes: Buffer): Promise<void> {
     read.name === entry.name &&
     read.size === entry.sizeBytes &&
     read.type === entry.type &&
-    // null where there is none, whatever the declaration says
+    // null without a target, although the type declares a string
     ((read.linkname as string | null) ?? '') === entry.linkname;
   if (!same) throw new Error(`${JSON.stringify(entry)} is read as ${JSON.stringify(read)}`);
 }

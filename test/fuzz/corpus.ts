@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 const fileOf = (target: string): string =>
   join(import.meta.dirname, 'corpus', `${target.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')}.txt`);
 
-/** What reaches code need not be long, and a repository is no place for the rest. */
+/** Short inputs are enough to reach code, and keep the repository small. */
 const maxKeptBytes = 1024;
 const maxKept = 60;
 
@@ -16,7 +16,7 @@ export function readCorpus(target: string): readonly Buffer[] {
   return lines.filter((line) => line !== '').map((line) => Buffer.from(line, 'base64'));
 }
 
-/** Adds inputs as far as there is room for them. */
+/** Adds inputs of up to 1024 bytes until the file has 60. */
 export function addToCorpus(target: string, inputs: readonly Uint8Array[]): void {
   const lines = [...readCorpus(target), ...inputs]
     .filter((input) => input.length <= maxKeptBytes)

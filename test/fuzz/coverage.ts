@@ -3,15 +3,15 @@ import { Session, type Profiler } from 'node:inspector';
 type Block = Profiler.CoverageRange;
 
 /**
- * What of a script's code has run, by V8's own counters (Chrome DevTools Protocol,
- * Profiler.takePreciseCoverage with `detailed`). V8 tells of a function that ran the blocks that
- * did not; each of them makes two facts, that it was left out once and that it ran once, since
- * either is a way through the function that was not taken before.
+ * Which code of a script has run, by V8's counters (Chrome DevTools Protocol,
+ * Profiler.takePreciseCoverage with `detailed`). For a function that ran, V8 reports the blocks
+ * that did not run. Each block yields two facts, skipped once and run once, because either is a
+ * new path through the function.
  */
 export class Coverage {
   readonly #session = new Session();
   readonly #script: string;
-  /** Per function, by its place: the blocks that were ever left out. */
+  /** Per function, by its place: the blocks that were skipped at least once. */
   readonly #skippable = new Map<string, Map<string, Block>>();
   readonly #facts = new Set<string>();
 
@@ -31,10 +31,7 @@ export class Coverage {
     return this.#facts.size;
   }
 
-  /**
-   * The facts of what ran since the last call that were not known; they are, once they are passed
-   * to `learn`.
-   */
+  /** The unknown facts since the last call; `learn` makes them known. */
   async fresh(): Promise<readonly string[]> {
     const fresh = new Set<string>();
     for (const { ranges } of await this.#taken()) {

@@ -60,7 +60,7 @@ const podUrl = new URL(metadataUrl(metadataKey, podUuid));
 const limits = { ...defaultArchiveLimits, maxTarBytes: 1 << 20 };
 const text = (read: (text: string) => unknown) => (bytes: Buffer) => read(bytes.toString('latin1'));
 
-/** Decoders of what others send beside commands, images and reports, and of what images hold. */
+/** Decoders of other input from outside: messages, files, requests, contents of images. */
 export const exchangeTargets: Readonly<Record<string, Target>> = {
   'a request for logs': {
     seed: encodeLogRequest({
@@ -166,7 +166,7 @@ export const exchangeTargets: Readonly<Record<string, Target>> = {
     parse: (bytes) => {
       const [verb = '', target = '', ...body] = bytes.toString('latin1').split('\n');
       const [path = '', query] = target.split('?');
-      // Node's parser gives no others.
+      // Node's parser accepts only these.
       const method = METHODS.includes(verb) ? verb : 'PUT';
       const { names } = routeOf(method, path);
       const parameters = new URLSearchParams(query);
@@ -203,14 +203,14 @@ export const exchangeTargets: Readonly<Record<string, Target>> = {
   },
 };
 
-/** What a request for a lock becomes is a lock when it is read again. */
+/** The lock file made from a request must be readable as a lock. */
 function addedLock(body: unknown): void {
   const { reason, expires } = askedLock(body, issued);
   if (lockIn(Buffer.from(JSON.stringify({ reason, expires })))?.expires !== expires)
-    throw new Error(`a lock was taken that is none: ${JSON.stringify(body)}`);
+    throw new Error(`the lock of this request cannot be read: ${JSON.stringify(body)}`);
 }
 
-/** A 64-bit little-endian program of AArch64 with one program header, of its interpreter. */
+/** A 64-bit little-endian AArch64 program with one program header, which names its interpreter. */
 function elfProgram(): Buffer {
   const bytes = Buffer.alloc(160);
   bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);

@@ -1,4 +1,4 @@
-/** A source of numbers that a seed repeats (mulberry32). */
+/** A generator of pseudo-random numbers (mulberry32): the same seed gives the same sequence. */
 export function randomFrom(seed: number): (below: number) => number {
   let state = seed >>> 0;
   return (below) => {
@@ -9,7 +9,7 @@ export function randomFrom(seed: number): (below: number) => number {
   };
 }
 
-/** Words that formats of ours are made of: a change of one byte at a time seldom makes them. */
+/** Words of the parsed formats, which changes of single bytes rarely produce. */
 const tokens = [
   ...['{', '}', '[', ']', '"', ':', ',', '\\u0000', 'null', '1e999', '-0', '9007199254740993', '__proto__'],
   ...['acKind', 'imageID', 'sha512-', 'labels', 'isolators', 'resource/memory', '%2e', '../', '\n', '\0'],
@@ -17,7 +17,7 @@ const tokens = [
 ].map((text) => Buffer.from(text));
 const numbers = [0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff];
 
-/** `input` after one to eight changes; `other` is one to take pieces from. */
+/** `input` after one to eight changes, some of which insert pieces of `other`. */
 export function mutate(
   input: Buffer,
   other: Buffer,
@@ -42,7 +42,7 @@ function changed(bytes: Buffer, other: Buffer, random: (below: number) => number
     case 2: // a word of the formats
       return put(tokens[random(tokens.length)] ?? bytes, random(12));
     case 3: {
-      // a number at an edge, big or little end first
+      // a boundary number, big or little endian
       const number = Buffer.alloc(4);
       const value = numbers[random(numbers.length)] ?? 0;
       if (random(2) === 0) number.writeUInt32BE(value);
@@ -50,10 +50,10 @@ function changed(bytes: Buffer, other: Buffer, random: (below: number) => number
       const width = 1 + random(4);
       return put(number.subarray(0, width), width);
     }
-    case 4: // a piece taken out
+    case 4: // a piece removed
       return put(Buffer.alloc(0), 1 + random(32));
     case 5: {
-      // a piece doubled
+      // a piece repeated
       const from = random(bytes.length + 1);
       return put(bytes.subarray(from, from + random(64)), 0);
     }

@@ -1,6 +1,6 @@
 /**
- * Looks for inputs that break a parser, guided by what code they reach: `npm run fuzz -- --help`.
- * The input of a fault is in build/fuzz, and a line says how to parse it again.
+ * Searches for inputs that break a parser, guided by the code they reach: `npm run fuzz -- --help`.
+ * It stores the input of a fault in build/fuzz and prints the command that parses it again.
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,9 +14,9 @@ import { ask } from './target.ts';
 import { targets } from './targets.ts';
 import type { Told, Work } from './worker.ts';
 
-/** What one input may take before it counts as a hang, in milliseconds. */
+/** An input that takes longer than this counts as a hang, in milliseconds. */
 const patienceMs = 20_000;
-/** Heap of a worker, in MiB: a parser that collects its input many times over ends here. */
+/** Heap limit of a worker, in MiB, for parsers that store their input many times. */
 const heapMiB = 256;
 const maxInputBytes = 64 * 1024;
 
@@ -126,7 +126,7 @@ function oneTarget(
         stop();
       }
     });
-    worker.on('error', (error: Error) => stop(error.message)); // memory, or a mistake that nothing caught
+    worker.on('error', (error: Error) => stop(error.message)); // out of memory, or an uncaught error
   });
 }
 

@@ -1,16 +1,16 @@
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
 
-/** A parser of bytes that somebody else chose. */
+/** A parser of untrusted bytes. */
 export interface Target {
   readonly seed: Uint8Array;
   readonly parse: (bytes: Buffer) => unknown;
-  /** Parsers that start a process for each input are asked less often. */
+  /** Divides the number of inputs, for slow parsers such as those that start a process. */
   readonly share?: number;
-  /** What it says no with, if not a `Refusal`. */
+  /** The class of its expected errors, if not `Refusal`. */
   readonly refusesWith?: new (...args: never[]) => Error;
 }
 
-/** Asks a target: nothing when it answers or refuses in order. @throws whatever else it threw */
+/** Parses `bytes`; a result or an expected error is fine. @throws any other error */
 export async function ask({ parse, refusesWith }: Target, bytes: Buffer): Promise<void> {
   try {
     await parse(bytes);

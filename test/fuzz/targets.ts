@@ -346,7 +346,7 @@ export const targets: Readonly<Record<string, Target>> = {
   ...exchangeTargets,
 };
 
-/** The part of an EROFS superblock that is looked at. */
+/** The part of an EROFS superblock that `readSuperblock` reads. */
 function superblock(): Buffer {
   const bytes = Buffer.alloc(superblockBytes);
   bytes.writeUInt32LE(0xe0f5e1e2, 0);

@@ -4,20 +4,16 @@ import { mutate, randomFrom } from './mutate.ts';
 import { ask } from './target.ts';
 import { targets } from './targets.ts';
 
-/**
- * What a worker is to do: ask one target with inputs that grow from those that reached new code.
- */
+/** The work of one worker: parse mutated inputs, and mutate those that reach new code. */
 export interface Work {
   readonly target: string;
   readonly corpus: readonly Uint8Array[];
   readonly inputs: number;
   readonly seed: number;
   readonly maxBytes: number;
-  /** Whether inputs that reach new code are grown from, too; else only the corpus is. */
+  /** Whether inputs that reached new code are mutated too, and not only the corpus. */
   readonly isGuided: boolean;
-  /**
-   * For the one that watches: how many inputs were begun, the length of the present one, its bytes.
-   */
+  /** For the watcher: how many inputs were started, the length of the current one, its bytes. */
   readonly present: SharedArrayBuffer;
 }
 
@@ -26,7 +22,7 @@ export type Told =
   | { readonly kind: 'found'; readonly input: Uint8Array; readonly error: string }
   | { readonly kind: 'end'; readonly facts: number };
 
-/** A look at the counters takes longer than most inputs do, so some share one. */
+/** Inputs per reading of the counters, which takes longer than most inputs. */
 const batch = 25;
 
 async function run(work: Work, tell: (told: Told) => void): Promise<void> {
@@ -57,7 +53,7 @@ async function run(work: Work, tell: (told: Told) => void): Promise<void> {
   for (const input of corpus) await askShown(input);
   coverage.learn(await coverage.fresh());
   const given = corpus.length;
-  // Most inputs that reached new code are refused early: every other one grows from whole ones.
+  // Most inputs that reached new code are refused early, so half the picks are from the corpus.
   const pick = () => {
     const grown = work.isGuided && random(2) === 0 ? corpus.length - given : 0;
     return corpus[grown > 0 ? given + random(grown) : random(given)] ?? Buffer.alloc(0);
@@ -68,7 +64,7 @@ async function run(work: Work, tell: (told: Told) => void): Promise<void> {
     for (const input of inputs) await askShown(input);
     const together = await coverage.fresh();
     if (together.length === 0) continue;
-    // Which of them it was.
+    // Each input of the batch again, to find those that reached it.
     for (const input of inputs) {
       await askShown(input);
       const fresh = await coverage.fresh();

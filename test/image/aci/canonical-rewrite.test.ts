@@ -24,7 +24,7 @@ import {
 
 const limits = defaultArchiveLimits;
 
-/** The canonical tar as it was before chunks were rewritten: entry by entry, by the writer. */
+/** The canonical tar as `TarWriter` writes it, entry by entry and without rewritten chunks. */
 async function written(bytes: Buffer): Promise<Buffer> {
   const parts: Buffer[] = [];
   const sink: ByteSink = {
@@ -102,7 +102,7 @@ describe('a canonical tar made of rewritten chunks', () => {
     expect(canonical.equals(await written(bytes))).toBe(true);
   });
 
-  it('does not change the bytes of an uncompressed archive, which are still written to a file', async () => {
+  it('does not change the bytes of an uncompressed archive, which the caller stores', async () => {
     const bytes = Buffer.from(archive);
     await rewritten(bytes, bytes.length);
     expect(bytes.equals(archive)).toBe(true);

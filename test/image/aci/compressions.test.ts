@@ -22,7 +22,7 @@ function compress(command: string, args: readonly string[], bytes: Buffer = plai
   });
 }
 
-/** What each program writes at its usual and at the highest level that a device takes. */
+/** Each program at its usual level, and at the highest one that a device accepts. */
 const forms: readonly [string, string, readonly string[]][] = [
   ['bzip2', 'bzip2', ['-9']],
   ['bzip2', 'bzip2', ['-1']],
@@ -141,7 +141,7 @@ describe('an archive that is compressed twice', () => {
     });
   });
 
-  it('is not one whose first name begins as a program of compression does', async () => {
+  it('is not one whose first name is the magic of a compression', async () => {
     const layer = tar(file('BZh9'), manifest, rootfs);
     await expect(read(compress('gzip', [], layer))).rejects.toMatchObject({ code: 'archive-path-forbidden' });
   });

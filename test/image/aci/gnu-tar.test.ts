@@ -44,10 +44,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/**
- * What GNU tar sees in an archive, one line per entry, sorted: the order of the output is not the
- * point.
- */
+/** The entries that GNU tar lists in an archive, one line each, sorted. */
 function listed(file: string): string[] {
   const text = execFileSync('tar', ['--list', '--verbose', '--numeric-owner', '--full-time', '-f', file], {
     encoding: 'utf8',
@@ -86,7 +83,7 @@ describe('[A10.5] an archive that GNU tar made', () => {
     const digest = execFileSync('sha512sum', [file], { encoding: 'utf8' }).slice(0, 128);
     expect(summary.imageId).toBe(`sha512-${digest}`);
     const expected = listed(file).map((line) =>
-      // the manifest belongs to no user, and ./ is dropped
+      // the canonical manifest belongs to root and has no ./
       line.endsWith('./manifest') ? line.replace(/^\S+ \S+/, '-rw-r--r-- 0/0').replace('./', '') : line,
     );
     expect(listed(canonicalFile)).toEqual(expected.sort());
@@ -108,7 +105,7 @@ describe('[A10.5] an archive that GNU tar made', () => {
     );
   });
 
-  it('is refused when it has attributes of the format v7, which cannot say what a file is', async () => {
+  it('is refused in the format v7, which has no types of files', async () => {
     const file = join(directory, 'v7.tar');
     const root = join(directory, 'v7');
     mkdirSync(join(root, 'rootfs'), { recursive: true });

@@ -35,7 +35,7 @@ async function refusal(bytes: Buffer, limits: Partial<ArchiveLimits> = {}): Prom
   return outcome;
 }
 
-/** The canonical tar, as blocks of text: `type path [-> target] mode uid size`. */
+/** The canonical tar of an archive. */
 async function canonical(bytes: Buffer, limits = small): Promise<Buffer> {
   const chunks: Buffer[] = [];
   const canonicalTar = new Writable({
@@ -100,7 +100,7 @@ describe('an accepted archive', () => {
     );
   });
 
-  it('has no list of directories that would take more than a mebibyte', async () => {
+  it('has no list of implied directories above a mebibyte', async () => {
     const names = (count: number) =>
       Array.from({ length: count }, (_, i) => file(`rootfs/${i}-${'n'.repeat(70)}/x`));
     const listed = await canonical(tar(manifest, rootfs, ...names(10)));
@@ -174,7 +174,7 @@ describe('an accepted archive', () => {
     expect(out.includes('rootfs/.wh..wh..opq\0')).toBe(true);
   });
 
-  it('[A1.4] [A10.3] keeps user attributes and file capabilities, byte for byte, and names what it leaves out', async () => {
+  it('[A1.4] [A10.3] keeps user attributes and file capabilities, byte for byte, and lists what it omits', async () => {
     const capability = Buffer.from([1, 0, 0, 2, 0x80, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     const bytes = tar(
       manifest,
@@ -358,7 +358,7 @@ const refusedEntries: [string, RefusalCode, ...RawEntry[]][] = [
     file('rootfs/s'),
   ],
   ['a size for all entries [A10.5]', 'archive-entry-unsupported', pax({ size: '0' }, 'g'), file('rootfs/s')],
-  // Damage, and what two readers would read as two things
+  // Damage, and archives that two readers would read differently
   ['a wrong checksum [A10.6]', 'archive-malformed', { name: 'rootfs/a', patch: [[148, '0000001\0']] }],
   ['no magic [A10.6]', 'archive-malformed', { name: 'rootfs/a', patch: [[257, '\0\0\0\0\0\0\0\0']] }],
   [
@@ -419,7 +419,7 @@ const refusedEntries: [string, RefusalCode, ...RawEntry[]][] = [
     file('rootfs/c'),
   ],
   [
-    'a GNU name that goes on [A10.6]',
+    'a GNU name after its NUL [A10.6]',
     'archive-malformed',
     { name: 'l', type: 'L', body: 'rootfs/b\0/c\0' },
     file('rootfs/c'),
@@ -468,7 +468,7 @@ describe('a refused archive [C34]', () => {
 
   it.each<[string, RefusalCode, Buffer]>([
     ['no manifest [A1.3]', 'image-manifest-missing', tar(rootfs, file('rootfs/a'))],
-    ['a manifest that is none [A3.1]', 'image-manifest-invalid', tar(file('manifest', '{}'), rootfs)],
+    ['a manifest that is invalid [A3.1]', 'image-manifest-invalid', tar(file('manifest', '{}'), rootfs)],
     [
       'the manifest of a pod [A2.4]',
       'image-manifest-invalid',
@@ -528,22 +528,25 @@ describe('a refused archive [C34]', () => {
   it.each([
     ['in binary', []],
     ['in armor', ['--armor']],
-  ])('[A1.7] is encrypted, %s: the message says so (aci.md#image-archives: MAY)', async (_how, armor) => {
-    const gnupg = openGnuPg();
-    try {
-      const password = ['--pinentry-mode', 'loopback', '--passphrase', 'x', '--cipher-algo', 'AES256'];
-      const encrypted = gnupg.run(
-        [...password, ...armor, '--symmetric'],
-        gzipSync(tar(manifest, rootfs)),
-      ).stdout;
-      expect(await refusal(Buffer.from(encrypted, 'latin1'))).toMatchObject({
-        code: 'archive-compression-unsupported',
-        message: expect.stringContaining('encrypted') as string,
-      });
-    } finally {
-      gnupg.close();
-    }
-  });
+  ])(
+    '[A1.7] is encrypted, %s, which the message reports (aci.md#image-archives: MAY)',
+    async (_how, armor) => {
+      const gnupg = openGnuPg();
+      try {
+        const password = ['--pinentry-mode', 'loopback', '--passphrase', 'x', '--cipher-algo', 'AES256'];
+        const encrypted = gnupg.run(
+          [...password, ...armor, '--symmetric'],
+          gzipSync(tar(manifest, rootfs)),
+        ).stdout;
+        expect(await refusal(Buffer.from(encrypted, 'latin1'))).toMatchObject({
+          code: 'archive-compression-unsupported',
+          message: expect.stringContaining('encrypted') as string,
+        });
+      } finally {
+        gnupg.close();
+      }
+    },
+  );
 
   it('[A10.6] is cut off at any block: nothing shorter than the whole is accepted', async () => {
     const bytes = tar(manifest, rootfs, file('rootfs/a', 'x'.repeat(1000)), file('rootfs/b'));

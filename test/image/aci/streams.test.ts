@@ -12,7 +12,7 @@ import { directory, file, manifest, pax, raw, rootfs, source, tar } from '../../
 
 const limits = { ...defaultArchiveLimits, maxTarBytes: 64 * 1024 * 1024 };
 
-/** A sink that keeps what it got; `takeBytes` makes it break after so many. */
+/** A sink that stores what it receives, and breaks after `takeBytes`. */
 function sink(takeBytes = Infinity) {
   const chunks: Buffer[] = [];
   let taken = 0;
@@ -219,7 +219,7 @@ describe('[A10.6] a damaged archive', () => {
           if (outcome instanceof Error) {
             expect(isRefusal(outcome), String(outcome.stack)).toBe(true);
           } else {
-            await readCanonical(canonical()); // what is passed on is itself acceptable
+            await readCanonical(canonical()); // the canonical tar is itself accepted
           }
         },
       ),

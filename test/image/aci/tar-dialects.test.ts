@@ -24,9 +24,9 @@ import {
 } from '../../support/raw-tar.ts';
 
 /**
- * How tars may say the same thing in several ways: POSIX.1-2017 pax ("PAX"), and the GNU tar
- * manual, "Basic Tar Format" and "Storing Sparse Files". Where two readers could see two things,
- * the archive is refused.
+ * The several ways in which tars can express one thing: POSIX.1-2017 pax ("PAX"), and the GNU tar
+ * manual, "Basic Tar Format" and "Storing Sparse Files". An archive that two readers could read
+ * differently is refused.
  */
 
 const limits = { ...defaultArchiveLimits, maxTarBytes: 64 * 1024 * 1024 };
@@ -59,14 +59,14 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
-/** What GNU tar makes of `from`. */
+/** The archive that GNU tar writes of `from`. */
 function gnuTar(options: readonly string[], from = root): Buffer {
   return execFileSync('tar', ['--create', ...options, '-C', from, 'manifest', 'rootfs'], {
     maxBuffer: 2 ** 24,
   });
 }
 
-describe('[A10.5] a sparse file is refused and named (ours: the text only says "tar")', () => {
+describe('[A10.5] a sparse file is refused and named (ours: the text has only "tar")', () => {
   it.each<[string, string[]]>([
     ['the old GNU form, type S', ['--format=gnu']],
     ['PAX form 0.0', ['--format=posix', '--sparse-version=0.0']],
@@ -104,9 +104,9 @@ describe('[A10.5] a PAX header as GNU tar writes it (POSIX pax, Extended Header 
   });
 
   it('may declare UTF-8 names (hdrcharset) and no other encoding', async () => {
-    const saying = (charset: string) => gnuTar(['--format=posix', `--pax-option=hdrcharset:=${charset}`]);
-    await expect(entriesOf(saying('ISO-IR 10646 2000 UTF-8'))).resolves.toBeDefined();
-    expect(await refusal(saying('BINARY'))).toMatchObject({ code: 'archive-entry-unsupported' });
+    const declaring = (charset: string) => gnuTar(['--format=posix', `--pax-option=hdrcharset:=${charset}`]);
+    await expect(entriesOf(declaring('ISO-IR 10646 2000 UTF-8'))).resolves.toBeDefined();
+    expect(await refusal(declaring('BINARY'))).toMatchObject({ code: 'archive-entry-unsupported' });
   });
 
   it('may have a comment in a global header, and nothing else', async () => {
@@ -123,13 +123,13 @@ describe('[A10.5] a PAX header as GNU tar writes it (POSIX pax, Extended Header 
 /** [what, entries after manifest and rootfs, path of the one that is looked at, what it must be] */
 const readAs: [string, RawEntry[], string, Partial<ArchiveEntry>][] = [
   [
-    'a size in a PAX header takes the place of the one in the header block (pax, size)',
+    'a size in a PAX header overrides the one in the header block (pax, size)',
     [pax({ size: '5' }), { ...file('rootfs/a', 'hello'), size: 0 }],
     'rootfs/a',
     { sizeBytes: 5 },
   ],
   [
-    'owners in a PAX header take the place of those in the header block (pax, uid and gid)',
+    'owners in a PAX header override those in the header block (pax, uid and gid)',
     [pax({ uid: '3000000', gid: '4000000' }), file('rootfs/a')],
     'rootfs/a',
     { uid: 3_000_000, gid: 4_000_000 },
@@ -187,7 +187,7 @@ const readAs: [string, RawEntry[], string, Partial<ArchiveEntry>][] = [
     { type: 'file' },
   ],
   [
-    'the prefix of a ustar header stands before the name (pax, ustar Interchange Format)',
+    'the prefix of a ustar header precedes the name (pax, ustar Interchange Format)',
     [{ name: 'a', patch: [[345, 'rootfs']] }],
     'rootfs/a',
     { type: 'file' },
@@ -218,7 +218,7 @@ const readAs: [string, RawEntry[], string, Partial<ArchiveEntry>][] = [
   ],
 ];
 
-describe('[A10.5] an archive is read by the rules of its format (ours: the text only says "tar")', () => {
+describe('[A10.5] an archive is read by the rules of its format (ours: the text has only "tar")', () => {
   it.each(readAs)('%s', async (_what, entries, path, expected) => {
     expect((await entriesOf(tar(manifest, rootfs, ...entries))).get(path)).toMatchObject(expected);
   });
@@ -310,7 +310,7 @@ describe('[A10.6] an archive that two readers could read differently is refused 
   });
 });
 
-describe('[A10.3] a device node is refused, and the message says what to do (ours)', () => {
+describe('[A10.3] a device node is refused, with what to do (ours)', () => {
   it.each([
     ['character', '3', 'leave it out of the image'],
     ['block', '4', 'leave it out of the image'],

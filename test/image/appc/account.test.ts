@@ -1,6 +1,6 @@
-// Labels as in docs/appc-checklist.md. The first table are facts from github.com/rkt/rkt at
+// Labels as in docs/appc-checklist.md. The first table contains facts from github.com/rkt/rkt at
 // 171c416, tests/rkt_run_user_group_test.go and tests/functional.mk (Apache-2.0, Copyright 2016 The
-// rkt Authors): what image and command line say together, and who runs.
+// rkt Authors): the account in image and command line, and the one that runs.
 import { describe, expect, it } from 'vitest';
 import { resolveAccount } from '../../../src/image/appc/account.ts';
 
@@ -28,8 +28,8 @@ describe('[A3.9] the user and group of an app (aci.md#image-manifest-schema)', (
     ['specification', '400', '300', '400:300'],
     ['specification', '200', '300', '200:300'],
     ['specification', 'user1', 'group1', '1000:100'],
-    // The image has no root in its files (docs/decisions/appc-differences.md, 34); the vector is
-    // there for the image and for the command line.
+    // The files of the image have no root (docs/decisions/appc-differences.md, 34). The reference
+    // has this vector for the image and for the command line.
     ['reference-only', 'root', 'root', '0:0'],
     ['specification', '/inspect', '/inspect', '0:0'],
   ])('%s: user %j and group %j are %s', (_label, user, group, account) => {
@@ -52,8 +52,8 @@ describe('[A3.9] the user and group of an app (aci.md#image-manifest-schema)', (
   });
 
   it.each([
-    ['a name that is nowhere', 'nobody', /user "nobody" is not in the image's passwd/],
-    ['a path that is no file of the image', '/etc/shadow', /user "\/etc\/shadow" is not a file of the image/],
+    ['an unknown name', 'nobody', /user "nobody" is not in the image's passwd/],
+    ['a path without a file in the image', '/etc/shadow', /user "\/etc\/shadow" is not a file of the image/],
     ['the number that means "no change" to the kernel', '4294967295', /is above 4294967294/],
     ['a number past 32 bits', '9999999999', /is above 4294967294/],
     ['a negative number', '-1', /is not in the image's passwd/],

@@ -12,9 +12,7 @@ import { parseImageManifest } from '../../../src/image/appc/image-manifest.ts';
 const idOf = (name: string) =>
   parseImageId(`sha512-${Buffer.from(name).toString('hex').padEnd(128, '0').slice(0, 128)}`);
 
-/**
- * An image whose name is its letter, with the dependencies given: letters, or what a manifest says.
- */
+/** An image with a letter as name; dependencies are letters, or entries of a manifest. */
 function image(
   name: string,
   dependencies: readonly (string | object)[] = [],
@@ -43,7 +41,7 @@ function names(images: readonly ListedImage[]): string {
 }
 
 /**
- * The order of a set of images whose first is rendered: `a: b c` says that a depends on b and c.
+ * The order in which the first of these images is rendered: with `a: b c`, a depends on b and c.
  */
 function orders(...lines: readonly string[]): { order: string; layers: string } {
   const images = lines.map((line) => {
@@ -86,14 +84,14 @@ describe('matching a dependency (aci.md#dependency-matching)', () => {
     expect(find({ imageID: one.id })).toBe(one);
   });
 
-  it('[A4.3] compares the size that the manifest gives', () => {
+  it('[A4.3] compares the size in the manifest', () => {
     expect(find({ imageID: two.id, size: 1000 })).toBe(two);
   });
 
   it.each([
     ['no image of the name [A4.1]', 'image-dependency-missing', { imageName: 'other' }],
     [
-      'a label that none has [A4.1]',
+      'a label that no image has [A4.1]',
       'image-dependency-missing',
       { labels: [{ name: 'version', value: '3' }] },
     ],
@@ -102,7 +100,7 @@ describe('matching a dependency (aci.md#dependency-matching)', () => {
       'image-dependency-missing',
       { labels: [{ name: 'os', value: 'linux' }] },
     ],
-    ['the ID of none (the ID MUST match) [A4.2]', 'image-dependency-missing', { imageID: idOf('none') }],
+    ['the ID of no image (the ID MUST match) [A4.2]', 'image-dependency-missing', { imageID: idOf('none') }],
     [
       'an ID and labels that contradict each other [A4.2]',
       'image-dependency-missing',
@@ -115,7 +113,7 @@ describe('matching a dependency (aci.md#dependency-matching)', () => {
   });
 });
 
-describe('[A4.11] circular dependencies (ours: the text is silent, the reference never ends)', () => {
+describe('[A4.11] circular dependencies (ours: the text does not mention them, the reference never returns)', () => {
   it.each([
     ['an image that depends on itself', ['a: a']],
     ['a circle', ['a: b', 'b: c', 'c: a']],

@@ -60,7 +60,7 @@ describe('[A2.1] AC Identifier (types.md#ac-identifier-type)', () => {
       '-foo',
       'example-',
     ].map((text) => ['specification', text]),
-    // The reference takes these, against the text: docs/decisions/appc-differences.md, 5.
+    // The reference accepts these, against the text: docs/decisions/appc-differences.md, 5.
     ...['example.com/../../etc', 'a//b', 'a..b', 'a--b', 'a/./b', 'a/~', 'a/~/b'].map((text) => [
       'specification',
       text,
@@ -138,7 +138,7 @@ describe('[A2.6] image ID (types.md#image-id-type, aci.md#image-id)', () => {
     ['specification', '-'],
     ['specification', `sha512-${digits.toUpperCase()}`],
     ['specification', `sha256-${digits.slice(64)}`],
-    // Valid for the reference, which looks at the type only: docs/decisions/appc-differences.md, 6.
+    // Valid for the reference, which checks only the type: docs/decisions/appc-differences.md, 6.
     ['specification', 'sha512-abcdefghi'],
     ['specification', 'sha512-06c733b1838136838e6d2d3e8fa5aea4c7905e92'],
     ['specification', 'sha512-...'],
@@ -220,7 +220,7 @@ describe('[A2.5] SemVer (types.md#ac-version-type)', () => {
     ['specification', '1.0.0-alpha.1'],
     ['specification', '1.0.0+20130313144700'],
     ['specification', '1.0.0-0A.is.legal'],
-  ])('%s: %j is a version', (_source, text) => {
+  ])('%s: %j is accepted as a version', (_source, text) => {
     expect(isSemVer(text)).toBe(true);
   });
 
@@ -229,7 +229,7 @@ describe('[A2.5] SemVer (types.md#ac-version-type)', () => {
     ['specification', '1.2.3.4'],
     ['specification', 'v1.2.3'],
     ['specification', '1.0'],
-    // The reference takes the next two, SemVer 2.0.0 does not.
+    // The reference accepts the next two, SemVer 2.0.0 does not.
     ['specification', '01.2.3'],
     ['specification', '1.2.3-'],
     ['specification', '1.2.3-01'],

@@ -81,7 +81,7 @@ const example = {
 };
 
 describe('an image manifest (aci.md#image-manifest-schema)', () => {
-  it("[A3.1] specification: the text's example is read as it stands", () => {
+  it("[A3.1] specification: the text's example is accepted unchanged", () => {
     expect(parseText(JSON.stringify(example))).toEqual({
       acVersion: '0.8.11',
       name: 'example.com/reduce-worker',
@@ -127,7 +127,7 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     );
   });
 
-  it('[A3.18] ours: is always written the same way, in the order of the specification and without defaults', () => {
+  it('[A3.18] ours: is written in one form, in the order of the specification and without defaults', () => {
     const bytes = serializeImageManifest(parseText(JSON.stringify(example)));
     expect(serializeImageManifest(parseImageManifest(bytes))).toEqual(bytes);
     const text = new TextDecoder().decode(bytes);
@@ -209,8 +209,8 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     );
   });
 
-  // The reference reads these with its lenient reader, which is for listing images that it would
-  // not run; no such reader is here.
+  // The reference accepts these in its lenient reader, which lists images that it would not run.
+  // wherry has no such reader.
   it.each<[string, Record<string, unknown>, string]>([
     ['an empty manifest', { name: '', labels: [] }, '/name: expected an AC Identifier'],
     ['an empty label', { labels: [{ name: '', value: '' }] }, '/labels/0/name: expected an AC Identifier'],
@@ -321,7 +321,7 @@ describe('the app of an image (aci.md#image-manifest-schema, app)', () => {
     ['[A3.8] specification', { user: 0 }, '/app/user: expected a string, found 0'],
     ['[A2.12] ours', { Exec: ['notfullyqualified'] }, '/app/Exec: the key is not known, expected "exec"'],
     ['[A3.7] specification', { exec: 'not a list' }, '/app/exec: expected a list'],
-    // The reference takes any case: docs/decisions/appc-differences.md, 1.
+    // The reference accepts any case: docs/decisions/appc-differences.md, 1.
     ['[A2.12] ours', { Exec: ['/a'] }, '/app/Exec: the key is not known, expected "exec"'],
     ['[A3.7] ours', { exec: [''] }, '/app/exec/0: expected the name of a program'],
     ['[A3.7] ours', { exec: ['/a', 'b\0c'] }, '/app/exec/1: expected a string without NUL'],
@@ -489,7 +489,7 @@ describe('the app of an image (aci.md#image-manifest-schema, app)', () => {
     expect(parseApp({ supplementaryGIDs: [400, 500] })).toEqual(parseApp({ supplementaryGids: [400, 500] }));
   });
 
-  it('[A3.12] [A3.14] specification: works in / and has no readOnly mount unless it says so', () => {
+  it('[A3.12] [A3.14] specification: by default works in / and has writable mounts', () => {
     const read = parseApp({ mountPoints: [{ name: 'a', path: '/a' }] });
     expect(read?.workingDirectory).toBe('/');
     expect(read?.mountPoints[0]?.readOnly).toBe(false);
@@ -634,7 +634,7 @@ describe('[A2.11] web addresses of annotations (aci.md#image-manifest-schema)', 
     ...['badjson', 'ftp://example.com', 'ftp://foo.com', 'unix://file.net', 'unix:///hello', 'not a url'].map(
       (text) => ['specification', text],
     ),
-    // The reference takes the first.
+    // The reference accepts the first.
     ...['https:foo', '', 'https://', 'http:///path', 'https://exa mple.com', 'https://example.com/\n'].map(
       (text) => ['ours', text],
     ),

@@ -143,7 +143,7 @@ describe('the value of an isolator (ace.md#isolators)', () => {
       { kind: 'os/linux/capabilities-remove-set', capabilities: ['CAP_SYS_CHROOT', 'CAP_MKNOD'] },
     ],
     [
-      // Whether the kernel knows a capability is not a matter of the schema.
+      // The schema does not check whether the kernel has a capability.
       '[A5.7] reference-only',
       'os/linux/capabilities-retain-set',
       { set: ['CAP_PONIES', 'CAP_PONIES'] },
@@ -170,8 +170,7 @@ describe('the value of an isolator (ace.md#isolators)', () => {
       { kind: 'os/linux/seccomp-retain-set', calls: ['accept', 'bind', '_llseek'] },
     ],
     [
-      // EACCESS is not an errno; the vector has it, and what the kernel lacks is seen when the pod
-      // is compiled.
+      // EACCESS is not an errno, but the vector contains it. The compiler of pods checks the errno.
       '[A5.9] reference-only',
       'os/linux/seccomp-remove-set',
       { errno: 'EACCESS', set: ['@appc.io/empty'] },
@@ -276,7 +275,7 @@ describe('the value of an isolator (ace.md#isolators)', () => {
       },
       'pod',
     ],
-    // our own
+    // wherry's own
     ['[A5.14] ours', 'wherry/tasks', { limit: '64' }, { kind: 'wherry/tasks', limit: 64 }],
     ['[A5.14] ours', 'wherry/tasks', { limit: 64 }, { kind: 'wherry/tasks', limit: 64 }, 'pod'],
   ])('%s: %s %j is read', (_source, name, value, typed, scope = 'app') => {
@@ -555,7 +554,7 @@ describe('the value of an isolator (ace.md#isolators)', () => {
     );
   });
 
-  it('[A3.17] ours: says which isolator is wrong', () => {
+  it('[A3.17] ours: names the wrong isolator', () => {
     expect(() => read('resource/cpu', { limit: 'x' })).toThrow(/^isolator "resource\/cpu": \/value\/limit: /);
   });
 });
@@ -610,7 +609,7 @@ describe('a list of isolators (ace.md#isolators)', () => {
     ]);
   });
 
-  it('[A5.2] [A5.4] specification: the list of TestIsolatorsGetByName, which the reference reads, is refused; its members are not', () => {
+  it('[A5.2] [A5.4] specification: the list of TestIsolatorsGetByName is refused, not its members', () => {
     const list: readonly [Isolator, IsolatorScope][] = [
       [isolator('resource/cpu', { request: '30m', limit: '1m' }), 'app'],
       [isolator('resource/memory', { request: '1G', limit: '2Gi' }), 'app'],
@@ -625,7 +624,7 @@ describe('a list of isolators (ace.md#isolators)', () => {
     expect(() => parseIsolators(all, 'pod')).toThrow('does not belong to a pod');
   });
 
-  it('[A5.1] ours: does not take the name of an object property for an isolator', () => {
+  it('[A5.1] ours: does not mistake the name of an object property for an isolator', () => {
     expect(read('constructor', 1)).toEqual({ kind: 'unknown', name: 'constructor', value: 1 });
   });
 

@@ -69,7 +69,7 @@ const example = {
 };
 
 describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
-  it("[A6.1] specification: the text's example is read as it stands", () => {
+  it("[A6.1] specification: the text's example is accepted unchanged", () => {
     expect(parseText(JSON.stringify(example))).toEqual({
       acVersion: '0.8.11',
       apps: [
@@ -119,7 +119,7 @@ describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
     });
   });
 
-  it('[A3.18] ours: is always written the same way, and read back as it was', () => {
+  it('[A3.18] ours: is written in one form, and read back unchanged', () => {
     const manifest = parseText(JSON.stringify(example));
     const bytes = serializePodManifest(manifest);
     expect(parsePodManifest(bytes)).toEqual(manifest);
@@ -141,7 +141,7 @@ describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
       { acKind: 'ImageManifest' },
       '/acKind: expected "PodManifest", found "ImageManifest"',
     ],
-    // The reference takes the next ones: docs/decisions/appc-differences.md, 8.
+    // The reference accepts the next ones: docs/decisions/appc-differences.md, 8.
     ['[A6.1] specification', { acVersion: undefined }, 'the key "acVersion" is missing'],
     ['[A6.1] specification', { apps: undefined }, '/apps: expected at least one app'],
     ['[A6.1] ours', { apps: [] }, '/apps: expected at least one app'],
@@ -238,8 +238,8 @@ describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
     );
   });
 
-  // The reference reads these with its lenient reader, which is for listing pods that it would not
-  // run; no such reader is here.
+  // The reference accepts these in its lenient reader, which lists pods that it would not run.
+  // wherry has no such reader.
   const image = { name: 'i', id: 'id', labels: [] };
   const of = (...labels: object[]): object => ({ apps: [{ name: 'a', image: { id, name: 'i', labels } }] });
   it.each<[string, object, string]>([
@@ -398,7 +398,7 @@ describe('[A6.3] a volume (pods.md#pod-manifest-schema, volumes)', () => {
       { kind: 'empty', source: '/opt' },
       '/volumes/0/source: a volume of kind "empty" has no',
     ],
-    // The reference takes any mode: docs/decisions/appc-differences.md, 10.
+    // The reference accepts any mode: docs/decisions/appc-differences.md, 10.
     ['specification', { kind: 'empty', mode: 'zzz' }, '/volumes/0/mode: expected permission bits'],
     ['specification', { kind: 'empty', mode: 755 }, '/volumes/0/mode: expected permission bits'],
     ['specification', { kind: 'empty', uid: 'root' }, '/volumes/0/uid: expected an integer'],

@@ -161,8 +161,8 @@ const most = '9223372036854775807';
 
 /**
  * TestQuantityCmp and TestQuantityCmpInt64AndDec without negative amounts, which are refused here,
- * and without the reference's empty values, which have no text. The last row is "ours": what is
- * finer than a thousandth is rounded up.
+ * and without the reference's empty values, which have no text. The last row is "ours": amounts
+ * finer than a thousandth are rounded up.
  */
 export const compared: readonly (readonly [Source, string, string, -1 | 0 | 1])[] = [
   ['reference-only', '0', '0', 0],

@@ -22,7 +22,7 @@ describe('[A5.13] quantities (ace.md#resource-isolators)', () => {
   });
 
   it.each([
-    // Text, which the reference does not take.
+    // From the text; the reference refuses K.
     ['specification', '1K', 1000n * k],
     ['specification', '3K', 3000n * k],
     ['specification', '0.3', 300n],
@@ -64,7 +64,7 @@ describe('[A5.13] quantities (ace.md#resource-isolators)', () => {
     ...['', '1.1.M', '1+1.0M', '0.1mi', '0.1am', 'aoeu', '.5i', '1i', '-3.01i', '-3.01e-', ' 1', '1 '].map(
       (text) => ['reference-only', text],
     ),
-    // The reference takes these: negative amounts have no meaning, and a dot is no number.
+    // The reference accepts these. Negative amounts have no meaning, and a dot is not a number.
     ...['-5M', '-0.1', '-0', '.', '-.'].map((text) => ['ours', text]),
     ...['1KB', '1ki', '0x10', '1e', '1e65', '1e-65', '1e99999999999', '1_000', '١', '9'.repeat(65)].map(
       (text) => ['ours', text],
@@ -122,8 +122,8 @@ describe('[A5.13] whole units', () => {
     [1n, 1n],
     [1000n, 1n],
     [1001n, 2n],
-    // The rows of TestQuantityRoundUp for thousandths and for whole units; other scales are asked
-    // for by nothing here.
+    // The rows of TestQuantityRoundUp for thousandths and for whole units. wherry uses no other
+    // scale.
     [parseQuantity('9.01'), 10n],
   ])('reference-only: %s thousandths are %s', (milli, units) => {
     expect(wholeUnits(milli)).toBe(units);

@@ -221,7 +221,7 @@ const podManifest: fc.Arbitrary<PodManifest> = fc.record(
   { requiredKeys: ['acVersion', 'apps', 'volumes', 'isolators', 'annotations', 'ports'] },
 );
 
-describe('[A3.18] what is written is read back', () => {
+describe('[A3.18] written documents are read back unchanged', () => {
   it('for every image manifest', () => {
     fc.assert(
       fc.property(imageManifest, (manifest) => {
@@ -249,7 +249,7 @@ describe('[A3.18] what is written is read back', () => {
   });
 });
 
-describe('documents of other writers', () => {
+describe('a document of another writer', () => {
   it('is read as JSON.parse reads it', () => {
     const asDouble = (_key: string, value: unknown): unknown =>
       typeof value === 'bigint' ? Number(value) : value;
@@ -264,7 +264,7 @@ describe('documents of other writers', () => {
     );
   });
 
-  it('is read or refused: noise, and manifests with one part replaced', () => {
+  it('is read or refused, also noise and manifests with one part replaced', () => {
     const whole = new TextDecoder();
     const spoiled = fc
       .tuple(imageManifest, fc.nat(), fc.nat(8), fc.string({ unit: 'binary', maxLength: 4 }))
@@ -289,7 +289,7 @@ describe('documents of other writers', () => {
 });
 
 describe('names', () => {
-  it('are made of any text that has a letter or digit', () => {
+  it('can be made from any text with a letter or digit', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 600 }), part, (text, certain) => {
         expect(sanitizeAcName(certain + text)).toBeDefined();

@@ -65,14 +65,14 @@ describe('an app does not start before the file systems of its volumes are mount
     [['/var/lib/site'], 'WantedBy=var-lib.mount var-lib-site.mount'],
     [['/'], undefined],
     [['/var'], undefined],
-  ])('and each mount that %s may be on starts it', (sources, line) => {
+  ])('and each possible mount of %s starts it', (sources, line) => {
     const volumes = sources.map((source, index) => ({ name: `v${index}`, kind: 'host', source }));
     const pod = compiled('resource/cpu', { limit: '1' }, volumes);
     const lines = pod.units.find(({ name }) => name.endsWith('-web.service'))?.text.split('\n') ?? [];
     expect(lines.find((one) => one.startsWith('WantedBy='))).toBe(line);
   });
 
-  it('a link in the source: where it leads, too [C267]', () => {
+  it('a link in the source: the mounts of its target count too [C267]', () => {
     const volumes = [{ name: 'v0', kind: 'host', source: '/srv/data' }];
     const real = new Map([['/srv/data', '/mnt/usb/data']]);
     const pod = compiled('resource/cpu', { limit: '1' }, volumes, real);

@@ -11,7 +11,7 @@ function firstReading(bytes: Buffer): Doubtful {
   return framing.takeDoubtful();
 }
 
-/** Lets the library read one tar where the first reading was of another. */
+/** Compares the library's reading of one tar with the first reading of another. */
 async function compare(read: readonly RawEntry[], first: readonly RawEntry[]): Promise<void> {
   const library = new SecondReading();
   try {

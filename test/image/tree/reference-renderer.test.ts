@@ -44,14 +44,14 @@ async function imageOf({ name, files, needs = [], whitelist = [] }: Layer): Prom
     pathWhitelist: whitelist,
   });
   const path = join(directory, `${name}.aci`);
-  // The reference writes no entry for the root itself; an archive without any is refused here.
+  // The reference writes no entry for the root. Here an archive without a rootfs is refused.
   const root: RawEntry[] = files.some((file) => file.startsWith('/')) ? [] : [{ name: 'rootfs', type: '5' }];
   writeFileSync(path, tar({ name: 'manifest', body: manifest }, ...root, ...files.map(entryOf)));
   const { imageId, manifest: read } = await inspectArchive(createReadStream(path), defaultArchiveLimits);
   return { id: imageId, manifest: read, path };
 }
 
-/** The rendered tree in the same words, without directories that no archive has an entry for. */
+/** The rendered tree in the same notation, without directories that no archive has an entry of. */
 async function rendered(layers: readonly Layer[]): Promise<string[]> {
   const images: ImageFile[] = [];
   for (const layer of layers) images.push(await imageOf(layer));
@@ -199,7 +199,7 @@ describe('[A4.17] the trees that the reference expects of its renderer', () => {
     expect(await rendered([{ name: 'absolute', files: ['/700'], whitelist: ['/foo'] }])).toEqual(['/700']);
   });
 
-  // TestGetUpperPWLM: which lists filter an image. A file per list, and one that both have.
+  // TestGetUpperPWLM: which lists filter an image. One file per list, one in both, one in neither.
   const lists = { files: ['both', 'first', 'second', 'neither'] };
   it.each<[string, string, Layer[], string[]]>([
     [
@@ -209,7 +209,7 @@ describe('[A4.17] the trees that the reference expects of its renderer', () => {
       ['both=5', 'first=5'],
     ],
     [
-      // The reference takes the topmost list alone (docs/decisions/appc-differences.md, 12).
+      // The reference uses only the topmost list (docs/decisions/appc-differences.md, 12).
       'specification',
       'C below B (list) below A (list) is filtered by both',
       [

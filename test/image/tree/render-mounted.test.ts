@@ -17,7 +17,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
-/** An image; the first images that it is given are what it depends on. */
+/** Builds an image that depends on the images in `on`. */
 async function image(
   name: string,
   entries: readonly RawEntry[],
@@ -41,12 +41,12 @@ async function onDevice(
   const steps = renderSteps<TestImage & MountedImage>(resolveDependencies(top, among));
   const out = new PassThrough();
   const collected = collect(out);
-  collected.catch(() => undefined); // what ends it early is told by the renderer
+  collected.catch(() => undefined); // the renderer throws the reason
   await renderMounted({ steps, limits }, out);
   return await collected;
 }
 
-/** What a device's pull unit hands to the builder for the archive that the operator renders. */
+/** What the pull unit passes to the builder for an archive that the operator rendered. */
 async function atTheOperators(top: TestImage, among: readonly TestImage[]): Promise<Buffer> {
   const output = join(home, 'rendered.aci');
   await renderImage({ image: top, among, output, compression: 'none' });
@@ -56,7 +56,7 @@ async function atTheOperators(top: TestImage, among: readonly TestImage[]): Prom
   return await collected;
 }
 
-/** Both renderings must be the same bytes; gives the paths that are in them. */
+/** Checks that both renderings are the same bytes; returns the paths in them. */
 async function sameOnBoth(top: TestImage, among: readonly TestImage[]): Promise<string[]> {
   const expected = await atTheOperators(top, among);
   const found = await onDevice(top, among);
@@ -70,7 +70,7 @@ async function sameOnBoth(top: TestImage, among: readonly TestImage[]): Promise<
   return paths.filter((path) => path.startsWith('rootfs/')).map((path) => path.slice('rootfs/'.length));
 }
 
-describe('rendering mounted images gives the bytes that rendering their archives gives (ace.md#filesystem-setup)', () => {
+describe('rendering mounted images yields the same bytes as rendering their archives (ace.md#filesystem-setup)', () => {
   it('for a whitelist of the image itself, with modes, times, attributes, links, FIFOs and long names [C39]', async () => {
     const long = `rootfs/d/${'long-'.repeat(40)}name`;
     const base = await image('base', [
@@ -132,7 +132,7 @@ describe('rendering mounted images gives the bytes that rendering their archives
       ['etc', 'etc/x', 'real'],
     ],
     [
-      'a directory that an upper image only implies: what the lower one says of it counts',
+      'a directory that an upper image only implies: the entry of the lower one counts',
       [[mode(directory('rootfs/etc'), 0o700), file('rootfs/etc/low')], [file('rootfs/etc/x/y')]],
       ['etc', 'etc/low', 'etc/x', 'etc/x/y'],
     ],
@@ -153,7 +153,7 @@ describe('rendering mounted images gives the bytes that rendering their archives
   });
 });
 
-describe('a mounted image that no archive could have made', () => {
+describe('a mounted image that cannot come from an archive', () => {
   it('is refused when it implies directories and does not list them', async () => {
     const base = await image('base', [rootfs, file('rootfs/a')]);
     const top = await image('top', [file('rootfs/d/b')], [base]);
@@ -166,7 +166,7 @@ describe('a mounted image that no archive could have made', () => {
     writeFileSync(join(home, 'secret'), readFileSync(join(top.directory, 'manifest')));
     rmSync(join(top.directory, 'manifest'));
     symlinkSync(join(home, 'secret'), join(top.directory, 'manifest'));
-    await expect(onDevice(top, [])).rejects.toThrow();
+    await expect(onDevice(top, [])).rejects.toMatchObject({ code: 'archive-entry-unsupported' });
   });
 
   it('is refused when all images together have too many entries, so that memory is bounded', async () => {
@@ -189,7 +189,7 @@ describe('a mounted image that no archive could have made', () => {
     const out = new PassThrough();
     const collected = collect(out).catch(() => Buffer.alloc(0));
     const steps = [{ image: top, above: [] }];
-    // The first bytes come when the tree was read: the moment for a swap.
+    // The renderer writes its first bytes after it has read the tree. The swap is at that moment.
     const write = out.write.bind(out);
     out.write = ((chunk: Buffer, done: () => void) => {
       rmSync(join(top.directory, 'rootfs/d'), { recursive: true, force: true });

@@ -68,9 +68,9 @@ describe('[A4.5] [A4.6] laying images over each other (ace.md#filesystem-setup)'
       ],
       ['d/700', 'd/a=1', 'd/b=2'],
     ],
-    ['what the upper directory says of itself counts', [['d/700'], ['d/755']], ['d/755']],
+    ['the entry of the upper directory counts', [['d/700'], ['d/755']], ['d/755']],
     [
-      'an upper directory without an entry says nothing',
+      'an upper directory without an entry changes nothing',
       [['d/700', 'd/a=1'], ['d/b=2']],
       ['d/700', 'd/a=1', 'd/b=2'],
     ],
@@ -90,7 +90,7 @@ describe('[A4.5] [A4.6] laying images over each other (ace.md#filesystem-setup)'
   });
 });
 
-describe('[A4.10] the five cases in which the reference differs from the text (ace.md#filesystem-setup): we follow the text', () => {
+describe('[A4.10] the five cases in which the reference differs from the text, which counts (ace.md#filesystem-setup)', () => {
   it('1: directory over file over directory leaves an empty directory', () => {
     expect(render(['a/', 'a/b=1'], ['a=2'], ['a/'])).toEqual(['a/700']);
   });
@@ -107,8 +107,8 @@ describe('[A4.10] the five cases in which the reference differs from the text (a
     expect(render(['real/', 'etc->real'], ['etc/x=1'])).toEqual(['etc/755', 'etc/x=1', 'real/700']);
   });
 
-  it('5: two entries of the same path: such an archive is refused (archive-entry-duplicate, see read-archive.test.ts)', () => {
-    // What is laid over each other are trees: a path has one node.
+  it('5: a shorter file replaces all of a longer one', () => {
+    // Two entries of one path in one archive are refused: read-archive.test.ts.
     expect(render(['f=long content'], ['f=short'])).toEqual(['f=short']);
   });
 });
@@ -117,17 +117,17 @@ describe('[A4.7] a path whitelist (aci.md#image-manifest-schema, pathWhitelist)'
   const full = tree('bin/755', 'bin/sh=1', 'etc/700', 'etc/a=2', 'etc/d/', 'etc/d/b=3', 'l->bin');
 
   it.each([
-    ['specification: an empty one is none', [], words(full)],
+    ['specification: an empty one has no effect', [], words(full)],
     ['specification: everything else is removed', ['/bin/sh'], ['bin/755', 'bin/sh=1']],
-    ['reference-only: a directory in it does not bring what it holds', ['/etc'], ['etc/700']],
+    ['reference-only: a directory in it does not include its content', ['/etc'], ['etc/700']],
     [
-      'ours: directories that lead there stay, as they are',
+      'ours: directories on the way to a listed path stay unchanged',
       ['/etc/d/b'],
       ['etc/700', 'etc/d/700', 'etc/d/b=3'],
     ],
     ['reference-only: paths are cleaned', ['//etc/./d/'], ['etc/700', 'etc/d/700']],
     ['specification: a link is kept by its own path', ['/l'], ['l->bin']],
-    ['ours: what is not there adds nothing', ['/none', '/l/sh'], []],
+    ['ours: a missing path adds nothing', ['/none', '/l/sh'], []],
   ])('%s: %j', (_what, paths, expected) => {
     expect(words(whitelisted(full, paths))).toEqual(expected);
   });
@@ -139,7 +139,7 @@ describe('trees of any shape', () => {
   const word = fc
     .tuple(path, fc.constantFrom('/755', '/700', '=1', '=2', '->a'))
     .map((both) => both.join(''));
-  /** Words that one archive can hold: no path twice, none below something that is no directory. */
+  /** Words of a possible archive: each path once, each in a directory. */
   const layer = fc.array(word, { maxLength: 8 }).map((list) => {
     const kept: string[] = [];
     for (const candidate of list) {
@@ -147,13 +147,13 @@ describe('trees of any shape', () => {
         const before = words(tree(...kept)).length;
         if (words(tree(...kept, candidate)).length > before) kept.push(candidate);
       } catch {
-        // it lies below a file
+        // its parent is a file
       }
     }
     return tree(...kept);
   });
 
-  it('[A4.4] an image that comes twice counts where it is uppermost: layersOf leaves the lower one out', () => {
+  it('[A4.4] an image that is there twice counts where it is uppermost, so layersOf omits the lower one', () => {
     fc.assert(
       fc.property(layer, layer, layer, (twice, between, top) => {
         const all = [twice, between, twice, top].reduce(overlay, emptyTree);

@@ -18,7 +18,7 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-/** A clock on which whoever sleeps a little finds that the time has passed. */
+/** A clock that `sleep` advances by the delay. */
 class PassingClock extends TestClock {
   sleptMs = 0;
 

@@ -65,10 +65,7 @@ async function codeOf(promise: Promise<unknown>): Promise<{ code: RefusalCode; m
   );
 }
 
-/**
- * Answers the first request by sending `bytes` of the file and cutting the connection; later ones
- * in full.
- */
+/** Sends `bytes` of the file once and cuts the connection; `then` answers later requests. */
 function cutOnce(bytes: number, then: RequestListener): RequestListener {
   let first = true;
   return (message, response) => {
@@ -152,7 +149,7 @@ describe('a download', () => {
     expect(sources).toEqual([validator === undefined ? { url } : { url, validator }]);
   });
 
-  it('[C30] takes the next mirror when one is gone', async () => {
+  it('[C30] uses the next mirror when one has no file', async () => {
     const gone = await server((_, response) => response.writeHead(404).end());
     const { url } = await server(staticFile(content));
     const used = ports();
@@ -162,7 +159,7 @@ describe('a download', () => {
     expect(used.clock.delays).toEqual([]);
   });
 
-  it('continues with another mirror without asking it for the first one’s validator', async () => {
+  it('continues with another mirror without sending it the first one’s validator', async () => {
     const first = await server(cutOnce(300_000, (_, response) => response.writeHead(403).end()));
     const second = await server(staticFile(content, '"other"'));
     const got = await collect(new Download(ports(), request([`${first.url}/a`, `${second.url}/a`])));
@@ -180,19 +177,19 @@ describe('a download', () => {
     expect(used.clock.delays).toEqual([1000, 2000, 4000, 8000]);
   });
 
-  describe('waits as long as a busy server asks for (RFC 9110 §10.2.3)', () => {
-    const unasked = [1000, 2000, 4000, 8000];
+  describe('waits as long as a busy server requires (RFC 9110 §10.2.3)', () => {
+    const usual = [1000, 2000, 4000, 8000];
     const answers: [status: number, retryAfter: string, delays: number[]][] = [
       [503, '5', [6000, 7000, 9000, 13_000]],
-      [429, '0', unasked],
-      // Never longer than the longest pause that it makes by itself.
+      [429, '0', usual],
+      // Never longer than the longest pause without Retry-After.
       [429, '20', [21_000, 22_000, 24_000, 28_000]],
       [503, '3600', [30_000, 30_000, 30_000, 30_000]],
       [503, '999999999', [30_000, 30_000, 30_000, 30_000]],
-      // The clock here may be wrong.
-      [429, 'Fri, 31 Dec 2999 23:59:59 GMT', unasked],
-      [503, '-5', unasked],
-      [503, '1e9', unasked],
+      // A date is ignored: the clock of the device may be wrong.
+      [429, 'Fri, 31 Dec 2999 23:59:59 GMT', usual],
+      [503, '-5', usual],
+      [503, '1e9', usual],
     ];
     it.each(answers)('[C239] status %d, Retry-After: %s', async (status, retryAfter, delays) => {
       const busy = await server((_, response) =>
@@ -204,7 +201,7 @@ describe('a download', () => {
       expect(used.map(({ clock }) => clock.delays)).toEqual([delays, delays]);
     });
 
-    it('[C239] asks the other mirrors at once, and waits before it asks the busy one again', async () => {
+    it('[C239] tries the other mirrors at once, and waits before it retries the busy one', async () => {
       let asked = 0;
       const busy = await server((message, response) => {
         asked += 1;
@@ -216,7 +213,7 @@ describe('a download', () => {
       const got = await collect(new Download(used, request([`${busy.url}/a`, `${empty.url}/a`])));
       expect(got.equals(content)).toBe(true);
       expect(empty.requests).toHaveLength(1);
-      // On top of the pause after two tries in vain.
+      // Added to the pause after two failed tries.
       expect(used.clock.delays).toEqual([7000 + 2000]);
     });
   });
@@ -292,7 +289,7 @@ describe('a download is refused', () => {
   });
 
   it.each([
-    ['another part than asked for', `bytes 0-999999/1000000`, 'download-failed'],
+    ['another part than requested', `bytes 0-999999/1000000`, 'download-failed'],
     ['a part of a larger file', `bytes 500000-1999999/2000000`, 'download-too-large'],
     ['a part of a smaller file', `bytes 500000-899999/900000`, 'download-truncated'],
     ['a part past the end', `bytes 500000-1000000/*`, 'download-failed'],
@@ -358,7 +355,7 @@ describe('a download is refused', () => {
 describe('a server that requires credentials (discovery.md: 401 is a matter of policy)', () => {
   const secret = 's3cret';
   const place = '/etc/wherry/credentials.toml';
-  /** Lets in who has the secret; says 401 with this challenge to others. */
+  /** Serves the file to requests with the secret; answers others with 401 and `challenge`. */
   const guarded =
     (challenge = 'Basic realm="images"'): RequestListener =>
     (message, response) => {
@@ -389,13 +386,13 @@ describe('a server that requires credentials (discovery.md: 401 is a matter of p
       /: it does not accept the credentials that \/etc\/wherry\/credentials\.toml has in \["127\.0\.0\.1:\d+"\]$/,
     ],
     [
-      'has some that go over TLS only',
+      'has some for TLS only',
       (url) => known(url, secret, ''),
       '',
       /: it requires credentials, and those .* go over https only, unless they have plain = true$/,
     ],
     [
-      'is asked for what it does not know',
+      'does not support the scheme of the server',
       (url) => known(url, secret, ''),
       'Digest realm="x", nonce="y"',
       /: it requires Digest, and only Basic and Bearer are supported$/,
@@ -413,7 +410,7 @@ describe('a server that requires credentials (discovery.md: 401 is a matter of p
       expect(refused.message).toContain(`${url}/a answered with status 401`);
       expect(refused.message).not.toMatch(/s3cret|wr0ng/);
     }
-    // It is not asked again, and what has come of the file is kept for when it lets us in.
+    // No retry. The received bytes are kept for a later try with other credentials.
     expect(requests).toHaveLength(2);
     expect(used.clock.delays).toEqual([]);
     expect(await codeOf(collect(new Download(used, request([url]))))).toMatchObject({ resumable: true });

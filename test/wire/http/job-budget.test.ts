@@ -53,7 +53,7 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-/** A builder that keeps the tar: what is tested is how it gets there. */
+/** A builder that only stores the tar: these tests concern the download. */
 function keepingBuilder(): string {
   const path = join(directory, 'builder');
   writeFileSync(path, '#!/bin/sh\nfor last; do :; done\nexec cat > "$last"\n');
@@ -85,7 +85,7 @@ async function pullFrom(urls: string[], http?: HttpClient, maxTries = 60): Promi
   }
 }
 
-/** Sends `bytes` of what it would send, then cuts the connection. */
+/** Sends the first `bytes` of `body`, then cuts the connection. */
 function cutting(bytes: number, status: number, headers: IncomingHttpHeaders, body: Buffer): RequestListener {
   return (_, response) => {
     response.writeHead(status, headers);
@@ -94,8 +94,8 @@ function cutting(bytes: number, status: number, headers: IncomingHttpHeaders, bo
 }
 
 /**
- * A cluster of web servers behind one address, whose ETags are made of inodes, on a link that cuts
- * each transfer.
+ * Web servers behind one address, each with its own ETag for the same file because the ETag
+ * contains the inode. The link cuts each transfer.
  */
 function cluster(cutAfterBytes: number, knowsRanges: boolean): RequestListener {
   let answers = 0;
@@ -112,7 +112,7 @@ function cluster(cutAfterBytes: number, knowsRanges: boolean): RequestListener {
 }
 
 describe('a server whose ETag changes with each response', () => {
-  it('is given up when as many bytes as the file has arrived and it is incomplete', async () => {
+  it('is given up when the bytes of the whole file arrived and it is incomplete', async () => {
     const server = await publish(cluster(200_000, false));
     const result = await pullFrom([`${server.url}/app.aci`]);
     expect(result).toMatchObject({ ok: false, code: 'download-failed' });
@@ -205,9 +205,9 @@ it('retries of all passes of a job are counted together', async () => {
 interface Behaviour {
   readonly status: 200 | 206 | 416 | 503 | 404;
   readonly etag: string | undefined;
-  /** Where a part begins, from what was asked for. */
+  /** Offset of the first byte of a part from the requested one, in bytes. */
   readonly shift: number;
-  /** The share of the body after which the connection is cut; absent: it is not. */
+  /** Share of the body after which the connection is cut, 0 to 1; undefined: it is not cut. */
   readonly cutAt: number | undefined;
   readonly isDamaged: boolean;
   readonly namesLength: boolean;
@@ -237,8 +237,8 @@ const creeping: fc.Arbitrary<Behaviour[]> = fc
 const readAheadBytes = 4096;
 
 /**
- * A network whose servers behave as the list says, in turn and again from its beginning; counts the
- * bytes that are taken from it.
+ * A network whose servers behave as listed, one entry per request, from the beginning again after
+ * the last. Counts the bytes that are read from it.
  */
 class RandomNetwork implements HttpClient {
   takenBytes = 0;
@@ -318,6 +318,6 @@ it('[C30] a job never receives more than twice the size of its image', async () 
     ),
     { numRuns: 60 },
   );
-  // The servers are bad, not hopeless.
+  // Some of these servers deliver the image.
   expect(done).toBeGreaterThan(0);
 }, 900_000); // sixty pulls: on a busy machine more than the usual limit

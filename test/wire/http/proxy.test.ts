@@ -23,7 +23,7 @@ import {
 import { startTinyProxy, type TinyProxy } from '../../support/tinyproxy.ts';
 
 const content = Buffer.alloc(300_000, 'content of the image');
-/** Not for `localhost`: it is what Node compares with when it does not know better. */
+/** Not for `localhost`: Node compares with that name when it has no other. */
 const tls = loopbackCertificate(['example.com']);
 
 const cleanUps: (() => unknown)[] = [];
@@ -122,7 +122,7 @@ describe('a download through a proxy (tinyproxy)', () => {
     expect(stranger.requests).toEqual([]);
   });
 
-  it('keeps the name of a server that is to be connected to elsewhere, by http and by https', async () => {
+  it('keeps the name of a server that has another address, by http and by https', async () => {
     const through = await proxy();
     for (const secure of [true, false]) {
       const { url, headers } = await origin(secure);
@@ -137,7 +137,7 @@ describe('a download through a proxy (tinyproxy)', () => {
     }
   });
 
-  it('follows redirects, each through the proxy that is for it', async () => {
+  it('follows redirects, each through its own proxy', async () => {
     const [first, second] = [await proxy(), await proxy()];
     const secure = await origin(true);
     const plain = await origin(false, (_, response) =>
@@ -210,6 +210,11 @@ describe('a download through a proxy (tinyproxy)', () => {
       const used = ports({ ca: own.cert + tls.cert, proxyFor: () => `https://localhost:${port}` });
       expect((await collect(url, used)).equals(content)).toBe(true);
     }
+    await through.stop();
+    expect(through.requests).toEqual([
+      expect.stringMatching(/^CONNECT 127/) as string,
+      expect.stringMatching(/^GET http:/) as string,
+    ]);
   });
 });
 
@@ -222,7 +227,7 @@ describe('a proxy that refuses is reported by name and without its password', ()
       `${url}/a through the proxy ${through.name} cannot be reached: the proxy answered with status 407: it requires credentials: put user and password into the file of credentials below ["http://${through.name}"]`,
     );
     expect(requests).toEqual([]);
-    expect(used.clock.delays).toEqual([]); // asking again would not help
+    expect(used.clock.delays).toEqual([]); // a retry would not help
   });
 
   it.each([true, false])('tinyproxy’s 401 for wrong credentials; https: %s', async (secure) => {
@@ -347,7 +352,7 @@ describe('the proxies of the environment', () => {
     [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '192.168.7.9/32' }, 'http://192.168.7.9/', ''],
     [{ HTTP_PROXY: 'http://p:1', NO_PROXY: 'fd00::/8' }, 'http://[fd12::1]/', ''],
     [{ HTTP_PROXY: 'http://p:1', NO_PROXY: 'fd00::/8,10.0.0.0/8' }, 'http://[fe80::1]/', 'http://p:1'],
-    // A name may be of any address, and what is no range is none.
+    // A range does not match a name, and an invalid range matches nothing.
     [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '0.0.0.0/0' }, 'http://a.example/', 'http://p:1'],
     [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '10.0.0.0/33,10/8,/8' }, 'http://10.0.0.1/', 'http://p:1'],
     [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '10.0.0.0/8', no_proxy: 'b' }, 'http://10.0.0.1/', 'http://p:1'],

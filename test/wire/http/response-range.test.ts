@@ -14,7 +14,7 @@ describe('the head of an answer to a request for a file', () => {
     expect(() => judgeResponse('a', 200, headers, whole)).toThrow('a (in Content-Encoding "gzip")');
   });
 
-  it.each([201, 204, 304, 404, 410])('with status %i is no file', (status) => {
+  it.each([201, 204, 304, 404, 410])('with status %i is refused', (status) => {
     expect(() => judgeResponse('a', status, {}, whole)).toThrow(`a answered with status ${status}`);
   });
 });

@@ -15,7 +15,7 @@ import { systemClock, until } from '../../support/system-clock.ts';
 
 const base = 'v1/harbour/d/crane-7';
 
-/** Everything that a test opened, ended after it whatever happened. */
+/** Closes what a test opened; called after each test, also a failed one. */
 const opened: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   const failures: unknown[] = [];
@@ -31,7 +31,7 @@ interface Observer {
   presence(): Presence | undefined;
 }
 
-/** An operator's client that hears everything of the device. */
+/** An operator's client that subscribes to all topics of the device. */
 async function observe(url: string, version: 4 | 5): Promise<Observer> {
   const messages: Message[] = [];
   const connection = await new MqttTransport({ url, version }).connect({
@@ -105,7 +105,7 @@ describe.each(brokers)('a device on %s', (_name, version, make) => {
     opened.push(() => broker.kill());
   });
 
-  it('[C2] gets the desired state that was retained before it came, and those that follow', async () => {
+  it('[C2] receives the desired state retained before it connects, and later ones', async () => {
     const operator = await observe(broker.url, version);
     await operator.publish('desired', Buffer.from('one'));
     const { desired } = deviceOn(broker.url, version);
@@ -159,9 +159,16 @@ describe.each(brokers)('a device on %s', (_name, version, make) => {
     await until(() => operator.presence()?.connection === 1);
     cut();
     await until(() => operator.presence()?.connection === 2 && operator.presence()?.up === true);
+    const presences = () => operator.messages.filter(({ topic }) => topic.endsWith('/live'));
+    const before = presences().length;
     await operator.publish('live', encodePresence({ format: 1, bootId: 'boot-a', connection: 1, up: false }));
-    await until(() => operator.presence()?.up === true);
-    expect(operator.presence()?.connection).toBe(2);
+    await until(() => presences().length === before + 2);
+    const [late, correction] = presences().slice(before);
+    expect(decodePresence(late?.payload ?? new Uint8Array())).toMatchObject({ connection: 1, up: false });
+    expect(decodePresence(correction?.payload ?? new Uint8Array())).toMatchObject({
+      connection: 2,
+      up: true,
+    });
   });
 
   it('publishes that it is down when it is closed', async () => {

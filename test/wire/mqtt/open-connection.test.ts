@@ -10,7 +10,7 @@ import { hasMosquitto, mosquittoBroker } from '../../support/real-brokers.ts';
 
 const base = 'v1/harbour/d/crane-7';
 
-/** Everything that a test opened, ended after it whatever happened. */
+/** Closes what a test opened; called after each test, also a failed one. */
 const opened: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const close of opened.splice(0).reverse()) await close();
@@ -34,7 +34,7 @@ describe('what a broker refuses on an open connection', () => {
     return broker.url;
   }
 
-  /** A server on a loopback port that does what the test says with each chunk that it gets. */
+  /** A server on a loopback port that calls `answer` with each chunk that it receives. */
   async function answering(answer: (chunk: Buffer, socket: Socket) => void): Promise<string> {
     const server = createServer((socket) => {
       socket.on('error', () => undefined);
@@ -94,10 +94,10 @@ describe('what a broker refuses on an open connection', () => {
     await connection.subscribe(['v1/a']);
   });
 
-  it('is a packet too large for a broker that says so as it hangs up (MQTT 5)', async () => {
+  it('is a packet that is too large, named in the DISCONNECT of the broker (MQTT 5)', async () => {
     const url = await answering((chunk, socket) => {
       if (chunk[0] === 0x10) socket.write(Buffer.from([0x20, 3, 0, 0, 0]));
-      // Parts of a packet that come after this would take the words of the broker away.
+      // Unread parts of the packet would reset the connection, and the DISCONNECT would be lost.
       if (chunk[0] === 0x82) socket.end(Buffer.from([0xe0, 2, 0x95, 0]), () => socket.destroy());
     });
     const connection = await connected(url, 5);

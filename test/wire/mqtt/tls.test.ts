@@ -82,7 +82,7 @@ describe.runIf(hasMosquitto)('a broker that demands a client certificate', () =>
     await rm(directory, { recursive: true });
   });
 
-  /** Connects, and returns how that went. */
+  /** Connects and returns "connected", or the reason and message of the failure. */
   async function attempt(address: Partial<BrokerAddress>, host = 'localhost'): Promise<string> {
     const transport = new MqttTransport({ url: `mqtts://${host}:${broker.port}`, version: 5, ...address });
     try {

@@ -29,7 +29,7 @@ async function listening(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** aedes behind a server of WebSocket that takes `/mqtt` only. */
+/** aedes behind a WebSocket server that accepts the path `/mqtt` only. */
 async function aedesBehindWebSocket(): Promise<string> {
   const aedes = await Aedes.createBroker();
   const http = createHttpServer();
@@ -43,7 +43,7 @@ async function aedesBehindWebSocket(): Promise<string> {
   return `ws://127.0.0.1:${port}`;
 }
 
-/** mosquitto, whose second listener speaks WebSocket. */
+/** mosquitto with a second listener for WebSocket. */
 async function mosquittoWithWebSocket(version: string): Promise<string> {
   const port = await freePort();
   const broker = await mosquittoBroker(`listener ${port} 127.0.0.1\nprotocol websockets`);
@@ -89,7 +89,7 @@ describe.each(brokers)('MQTT in a WebSocket of %s', (_name, version, kibibytes, 
   });
 });
 
-it('[C158] drops a message that is too large, and goes on', async () => {
+it('[C158] drops a message that is too large, and continues', async () => {
   const url = await aedesBehindWebSocket();
   const { connection, messages, dropped } = await connected(url, 4);
   await connection.subscribe(['a/b']);
@@ -123,7 +123,7 @@ it.runIf(hasMosquitto)('[C158] verifies the certificate of a broker with wss', a
   ).rejects.toMatchObject({ reason: 'tls' });
 });
 
-describe('an address of ws: where no broker is', () => {
+describe('a ws: address without a broker', () => {
   const answer =
     (status: number): RequestListener =>
     (_request, response) =>
@@ -136,7 +136,7 @@ describe('an address of ws: where no broker is', () => {
     [429, 'quota'],
     [503, 'busy'],
     [200, 'protocol'],
-  ] as const)('[C158] takes the HTTP status %i for %s', async (status, reason) => {
+  ] as const)('[C158] reports the HTTP status %i as %s', async (status, reason) => {
     const server = createHttpServer(answer(status));
     const url = `ws://127.0.0.1:${await listening(server)}`;
     const failure = await connected(url, 4).catch((error: unknown) => error);
@@ -147,7 +147,7 @@ describe('an address of ws: where no broker is', () => {
     });
   });
 
-  it('[C158] takes a server that speaks no HTTP for the wrong protocol', async () => {
+  it('[C158] reports a server without HTTP as protocol', async () => {
     const server = createTcpServer((socket) => {
       socket.on('error', () => undefined);
       socket.resume();
@@ -157,7 +157,7 @@ describe('an address of ws: where no broker is', () => {
     await expect(connected(url, 4)).rejects.toMatchObject({ reason: 'protocol' });
   });
 
-  it('[C158] is unreachable as any other', async () => {
+  it('[C158] is unreachable when no program listens', async () => {
     await expect(connected(`ws://127.0.0.1:${await freePort()}`, 4)).rejects.toMatchObject({
       reason: 'unreachable',
     });

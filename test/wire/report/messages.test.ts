@@ -88,7 +88,7 @@ describe('the messages of a device', () => {
     ['an escape sequence for the terminal', { ...fullReport, wherry: '\u001b[2J' }],
     ['a pod whose UUID is none [A2.9]', { ...fullReport, pods: [{ ...fullReport.pods[0], uuid: 'web' }] }],
     [
-      'more addresses than a pod has',
+      'more addresses than a pod can have',
       {
         ...fullReport,
         pods: [{ ...fullReport.pods[0], network: { name: 'lan', addresses: Array(17).fill('192.0.2.1') } }],
@@ -100,7 +100,9 @@ describe('the messages of a device', () => {
   });
 
   it('are refused by the operator when they are larger than any device sends', () => {
-    expect(() => decodePresence(new Uint8Array(5000))).toThrow(/a device sent a presence/);
+    for (const decode of [decodePresence, decodeEvent])
+      expect(() => decode(new Uint8Array(4097))).toThrow(/has 4097 bytes, more than 4096/);
+    expect(() => decodeReport(new Uint8Array(65_537))).toThrow(/has 65537 bytes, more than 65536/);
   });
 });
 

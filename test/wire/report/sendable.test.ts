@@ -111,7 +111,7 @@ describe('text on the wire', () => {
     ['a text that is too long', '123456', 5, '12…'],
     ['characters of four bytes', '😀😀😀', 11, '😀😀…'],
     ['characters of four bytes, one byte short', '😀😀😀', 10, '😀…'],
-  ])('is made of %s', (_name, text, maxBytes, sent) => {
+  ])('is printable and short enough for %s', (_name, text, maxBytes, sent) => {
     expect(wireText(text, maxBytes)).toBe(sent);
   });
 });

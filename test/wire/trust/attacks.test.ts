@@ -11,12 +11,12 @@ import { signDetached, type GeneratedKey } from '../../../src/wire/trust/sign.ts
 import { day, desired, issued, makeKey, publish } from '../../support/operator.ts';
 
 /**
- * The broker and the web server are hostile: they hold back, replay, mix and make up messages, and
- * can do no more than delay. One test per attack of the TUF and Uptane lists that a single deploy
- * key and signed images answer. What needs a root of trust (key compromise, fast-forward) is in
- * root-attacks.test.ts, eavesdropping in confidential.test.ts, the web server's attacks (slow
- * retrieval, endless data) in http/download.test.ts, and held-back messages in plan-wave.test.ts.
- * board/attacks.test.ts has each attack on a device.
+ * The broker and the web server are hostile: they hold back, replay, mix and forge messages. All
+ * they achieve is a delay. One test per attack of the TUF and Uptane lists that a single deploy key
+ * and signed images prevent. Attacks that require a root of trust (key compromise, fast-forward)
+ * are in root-attacks.test.ts, eavesdropping in confidential.test.ts, attacks of the web server
+ * (slow retrieval, endless data) in http/download.test.ts, and held-back messages in
+ * plan-wave.test.ts. board/attacks.test.ts runs each attack on a device.
  */
 
 let operator: GeneratedKey;
@@ -54,7 +54,7 @@ function openDevice(change: Partial<ExamineContext> = {}): { receive(message: Ui
 describe('attacks on the command', () => {
   const expiry = { nowSeconds: desired.expires, clockTrusted: true };
 
-  it('arbitrary software (TUF §5.4.2, Uptane step 4.2): nothing runs that the operator did not sign [C21]', async () => {
+  it('arbitrary software (TUF §5.4.2, Uptane step 4.2): only a signed command is accepted [C21]', async () => {
     const device = openDevice();
     const genuine = decodeEnvelope(await publish(desired, operator));
     expect(await device.receive(await publish(desired, attacker))).toBe('key-unknown');
@@ -94,7 +94,7 @@ describe('attacks on the command', () => {
     expect(later).toMatchObject({ outcome: 'same', expired: true });
   });
 
-  it('freeze: a board that boots in 1970 obeys, and checks expiry as soon as its clock is set', async () => {
+  it('freeze: a board that boots in 1970 obeys, and checks expiry once its clock is set', async () => {
     const message = await publish(desired, operator);
     expect(await openDevice({ time: { nowSeconds: 0, clockTrusted: false } }).receive(message)).toBe('new');
     expect(
@@ -209,7 +209,7 @@ describe('attacks on the image', () => {
 });
 
 describe('the examined message', () => {
-  it('has what was signed and by whom, and can be cloned to another process', async () => {
+  it('has the payload and its signers, and can be cloned to another process', async () => {
     const message = await publish(desired, operator);
     const examined = await examineMessage(structuredClone(message), structuredClone(context));
     const received: Examined = structuredClone(examined);

@@ -17,7 +17,7 @@ beforeAll(() => {
 });
 afterAll(() => gpg.close());
 
-/** The code for a command that is signed so, or "accepted". */
+/** The verdict on a command with this signature: the code, or "accepted". */
 async function judged(
   signature: string,
   keys: readonly string[],
@@ -32,7 +32,7 @@ async function judged(
   }
 }
 
-/** The verdicts for both orders of two files; they must be one. */
+/** The verdict with two files, which must be the same in both orders. */
 async function inBothOrders(signature: string, one: string, other: string): Promise<string> {
   const verdicts = [await judged(signature, [one, other]), await judged(signature, [other, one])];
   expect(verdicts[1]).toBe(verdicts[0]);
@@ -40,7 +40,7 @@ async function inBothOrders(signature: string, one: string, other: string): Prom
 }
 
 /**
- * GnuPG's prepared revocation certificate, with the colon that keeps people from importing it by
+ * GnuPG's prepared revocation certificate. Its first line has a colon, so that nobody imports it by
  * accident.
  */
 const preparedRevocation = (fingerprint: string): string =>
@@ -77,7 +77,7 @@ describe('[A9.23] two files that hold the same key', () => {
     expect(await inBothOrders(gpg.sign(data, key), old, gpg.export(key))).toBe('accepted');
   });
 
-  it('has the subkeys of both', async () => {
+  it('have the subkeys of both', async () => {
     const key = gpg.newKey('new subkey', 'ed25519', { usage: 'cert' });
     addSubkey(key);
     const old = gpg.export(key);
@@ -106,7 +106,7 @@ describe('[A9.23] two files that hold the same key', () => {
     expect(usable.map(({ userIds }) => userIds.toSorted())).toEqual([['second name', 'twice']]);
   });
 
-  it('do not count when each of them revokes another user ID, so that none is left', async () => {
+  it('do not count when both together revoke all user IDs', async () => {
     // GnuPG refuses to revoke the last valid user ID, so two homes revoke one each.
     const key = gpg.newKey('first name', 'ed25519');
     gpg.run(['--passphrase', '', '--quick-add-uid', key, 'second name']);
@@ -146,7 +146,7 @@ describe('[A9.23] a revocation certificate without its key', () => {
         ),
     ],
     [
-      'with a critical notation that nobody knows',
+      'with an unknown critical notation',
       (fingerprint) => revocationCertificate(fingerprint, 1, '--cert-notation', '!mood@example.com=bad'),
     ],
   ])('%s revokes the key in another file', async (_what, produce) => {
@@ -165,7 +165,7 @@ describe('[A9.23] a revocation certificate without its key', () => {
     expect(await judged(signature, keys, { at: 0, clockTrusted: false })).toBe('key-unusable');
   });
 
-  it('of another key that the key named as its revoker counts, in any copy', async () => {
+  it('by a designated revoker counts, in any copy', async () => {
     const [key, revoker] = [gpg.newKey('has a revoker', 'ed25519'), gpg.newKey('revoker', 'ed25519')];
     const means = ['--no-batch', '--command-fd', '0', '--pinentry-mode', 'loopback', '--passphrase', ''];
     gpg.run([...means, '--edit-key', key], `addrevoker\n${revoker}\ny\nsave\n`);
@@ -195,14 +195,14 @@ describe('[A9.23] a revocation certificate without its key', () => {
     expect(await judged(signature, keys)).toBe('key-unusable');
   });
 
-  it('makes no key trusted by itself', async () => {
+  it('does not make a key trusted', async () => {
     const key = gpg.newKey('not trusted', 'ed25519');
     const signature = gpg.sign(data, key);
     expect(await judged(signature, [preparedRevocation(key)])).toBe('key-unknown');
   });
 });
 
-describe('[A9.23] a copy in a file that makes no key trusted', () => {
+describe('[A9.23] a copy in a file whose keys are not trusted', () => {
   it('revokes and extends a key that is trusted, and adds none', async () => {
     const key = gpg.newKey('elsewhere', 'ed25519');
     const old = gpg.export(key);
@@ -218,7 +218,7 @@ describe('[A9.23] a copy in a file that makes no key trusted', () => {
     const signature = gpg.sign(data, subkey);
     const theirs = await openpgp.readKey({ armoredKey: gpg.export(attacker) });
     const packets = (await openpgp.readKey({ armoredKey: gpg.export(victim) })).toPacketList();
-    packets.push(...theirs.toPacketList().slice(-2)); // the subkey and what binds it to the other key
+    packets.push(...theirs.toPacketList().slice(-2)); // the subkey and its binding to the other key
     const grafted = new openpgp.PublicKey(packets).armor();
     expect(grafted).not.toBe(gpg.export(victim));
     expect(await judged(signature, [gpg.export(victim)], { copies: [grafted] })).toBe('key-unusable');

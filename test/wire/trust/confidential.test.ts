@@ -24,8 +24,8 @@ import { openGnuPg, type GnuPg } from '../../support/gnupg.ts';
 import { day, desired, issued, makeKey, publish } from '../../support/operator.ts';
 
 /**
- * The broker is hostile and sees every message. It can neither read what is encrypted nor put
- * another value in its place. One test per attack.
+ * The broker is hostile and sees every message. It can neither read nor replace an encrypted value.
+ * One test per attack.
  */
 
 const secretOf = (name: string, value: string): SecretValue => ({
@@ -71,13 +71,13 @@ async function encrypted(
 /** The message that carries these OpenPGP packets. */
 const carrying = (ciphertext: Uint8Array): Uint8Array => encodeCbor({ format: 2, ciphertext });
 
-/** What an encrypted message holds. */
+/** The plaintext of an encrypted message. */
 async function content(): Promise<Uint8Array> {
   const { payload, signatures } = decodeEnvelope(await publish(desired, operator));
   return encodeConfidential({ payload, signatures, secrets: [] });
 }
 
-/** An OpenPGP message as any tool may make it. */
+/** An OpenPGP message of `binary`, as other tools could write it. */
 async function packed(
   binary: Uint8Array,
   made: { to?: string; password?: string; by?: string; config?: openpgp.PartialConfig },
@@ -104,7 +104,7 @@ async function outcomeOf(message: Uint8Array, key: string | undefined = ours.pri
 }
 
 describe('an encrypted command', () => {
-  it('is judged as one in the open, and brings the values that it names [C150] [C152]', async () => {
+  it('is judged like an unencrypted one, and contains the values it names [C150] [C152]', async () => {
     const secret = secretOf('db-password', 'correct horse');
     const state = naming(secret);
     const message = await encrypted(state, [secret]);
@@ -131,10 +131,10 @@ describe('an encrypted command', () => {
     const keys = [theirs.publicKey, ours.publicKey];
     const read = decodeMessage(await encryptMessage({ payload, signatures, secrets: [] }, keys));
     if (read.form !== 'encrypted') throw new Error('it is not encrypted');
-    // A header of two bytes, and what its second byte counts (RFC 9580 §4.2.1.1).
+    // A header of two bytes, and the body whose length the second byte holds (RFC 9580 §4.2.1.1).
     const length = 2 + (read.ciphertext[1] ?? 0);
     const [other, rest] = [read.ciphertext.subarray(0, length), read.ciphertext.subarray(length)];
-    /** The message for this device and for so many others. */
+    /** The message for this device and `count` others. */
     const beside = (count: number): Uint8Array =>
       carrying(Buffer.concat([...Array.from({ length: count }, () => other), rest]));
     expect(await outcomeOf(beside(511))).toBe('new');
@@ -142,7 +142,7 @@ describe('an encrypted command', () => {
     expect(await outcomeOf(beside(512))).toBe('ciphertext-malformed');
   });
 
-  it('[C225] says that it is for other devices, to one that came to the group later', async () => {
+  it('[C225] is refused as encrypted to other devices by one that joined the group later', async () => {
     const read = decodeMessage(await encrypted(desired, [], theirs.publicKey));
     if (read.form !== 'encrypted') throw new Error('it is not encrypted');
     await expect(decryptMessage(read.ciphertext, ours.privateKey)).rejects.toMatchObject({
@@ -172,7 +172,7 @@ describe('an encrypted command', () => {
 });
 
 describe('attacks on an encrypted command', () => {
-  it('eavesdrop: the message shows neither a value nor what was signed [C150]', async () => {
+  it('eavesdrop: the message shows neither a value nor the signed payload [C150]', async () => {
     const secret = secretOf('db-password', 'correct horse');
     const state = naming(secret);
     const message = Buffer.from(await encrypted(state, [secret]));
@@ -188,13 +188,13 @@ describe('attacks on an encrypted command', () => {
   });
 
   it('swap between devices: encrypted again to this one, it is still for the other [C22]', async () => {
-    // Who may read a command of another device encrypts what was signed for that one to this.
+    // Somebody who can read the command of another device encrypts it to this one.
     const state = { ...desired, target: { device: 'pump-2' as AcName } };
     expect(await outcomeOf(await encrypted(state))).toBe('wrong-device');
   });
 
   it('key swapped by the broker: a key that is not pinned decrypts nothing for the device', async () => {
-    // Somebody who had the operator encrypt to a key of his own reads it, and can sign nothing.
+    // The attacker could make the operator encrypt to another key and read that, but cannot sign.
     const state = naming();
     const forged = { ...state, version: state.version + 1 };
     const attacker = await makeKey('attacker');
@@ -203,7 +203,7 @@ describe('attacks on an encrypted command', () => {
     expect(await outcomeOf(message)).toBe('key-unknown');
   });
 
-  it('replay of an old secret: a value of another version is not taken [C152]', async () => {
+  it('replay of an old secret: a value of another version is refused [C152]', async () => {
     const old = secretOf('db-password', 'old');
     const renewed = secretOf('db-password', 'new');
     expect(await outcomeOf(await encrypted(naming(renewed), [old]))).toBe('secret-mismatch');
@@ -236,7 +236,7 @@ describe('attacks on an encrypted command', () => {
     }
   });
 
-  it('decompression bomb: what is compressed is refused, however small [C151]', async () => {
+  it('decompression bomb: compressed content is refused, however small [C151]', async () => {
     for (const method of ['zip', 'zlib'] as const) {
       const config = { preferredCompressionAlgorithm: openpgp.enums.compression[method] };
       const ciphertext = await packed(await content(), { to: ours.publicKey, config });
@@ -246,7 +246,7 @@ describe('attacks on an encrypted command', () => {
     }
   });
 
-  it('what is not one message with integrity protection is refused [C151]', async () => {
+  it('anything but one message with integrity protection is refused [C151]', async () => {
     const binary = await content();
     const clear = (await openpgp.createMessage({ binary })).write() as Uint8Array;
     for (const ciphertext of [
@@ -278,7 +278,7 @@ describe('the key of a device', () => {
     expect(await outcomeOf(carrying(readFileSync(`${plain}.gpg`)))).toBe('new');
   });
 
-  it('is refused when it is private, no key, or cannot be encrypted to', async () => {
+  it('is refused when it is private, malformed, or cannot be encrypted to', async () => {
     await expect(deviceKeyFingerprint(ours.privateKey)).rejects.toThrow(/private key/);
     await expect(deviceKeyFingerprint('key')).rejects.toMatchObject({ code: 'input-invalid' });
     await expect(deviceKeyFingerprint(operator.publicKey)).rejects.toThrow(/nothing can be encrypted/);

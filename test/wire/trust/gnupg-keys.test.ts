@@ -16,7 +16,7 @@ beforeAll(() => {
 });
 afterAll(() => gpg.close());
 
-/** What an image and a command are told of a signature: the code, or "accepted". */
+/** The verdict on a signature, which must be one for image and command: the code, or "accepted". */
 async function judged(
   signature: string,
   key: string,
@@ -71,7 +71,7 @@ describe('[A9.10] a signing subkey', () => {
     expect(await judged(signature, gpg.export(primary))).toBe('key-unusable');
     const then = Date.UTC(2020, 7) / 1000;
     expect(await judged(signature, gpg.export(primary), { at: then })).toBe('accepted');
-    // A board that believes it is 1970 cannot know that the subkey has expired.
+    // A board whose clock is in 1970 cannot know that the subkey has expired.
     expect(await judged(signature, gpg.export(primary), { at: 0, clockTrusted: false })).toBe('accepted');
   });
 
@@ -96,7 +96,7 @@ describe('[A9.10] a signing subkey', () => {
 
   it.each([
     ['is weak', 'ed25519', 'rsa2048'],
-    ['belongs to a weak key, which anybody who breaks it can give others', 'rsa2048', 'ed25519'],
+    ['belongs to a weak key, which could be broken to add others', 'rsa2048', 'ed25519'],
   ])('that %s does not count', async (_what, algorithm, subAlgorithm) => {
     const primary = gpg.newKey(`${algorithm} over ${subAlgorithm}`, algorithm, { usage: 'cert' });
     const signature = gpg.sign(data, addSubkey(primary, subAlgorithm));
@@ -123,7 +123,7 @@ describe('[A9.10] a signing subkey', () => {
     expect(await judged(signature, gpg.export(primary))).toBe('accepted');
   });
 
-  it('may stand beside one for encryption', async () => {
+  it('may be next to one for encryption', async () => {
     const primary = gpg.newKey('everyday', 'ed25519');
     gpg.run(['--passphrase', '', '--quick-add-key', primary, 'cv25519', 'encr', 'never']);
     expect(await judged(gpg.sign(data, primary), gpg.export(primary))).toBe('accepted');
@@ -139,7 +139,7 @@ describe('[A9.11] [A9.12] the time of a signature', () => {
     expect(await judged(signature, gpg.export(key), { at: 0, clockTrusted: false })).toBe('key-unusable');
   });
 
-  it('in the future is proof that the clock is behind where that is not to be trusted, and refused where it is', async () => {
+  it('in the future is accepted with an untrusted clock, and refused with a trusted one', async () => {
     const key = gpg.newKey('ahead', 'ed25519');
     const signature = gpg.sign(data, key, '--faked-system-time', '20900102T000000!');
     expect(await judged(signature, gpg.export(key))).toBe('signature-invalid');
@@ -169,11 +169,11 @@ describe('[A9.14] a file of keys', () => {
   });
 
   it.each<[string, (key: string) => string]>([
-    ['text before and behind', (key) => `Our key:\n\n${key}\nSee you.\n`],
+    ['text before and after', (key) => `Our key:\n\n${key}\nSee you.\n`],
     ['lines that end as on Windows', (key) => key.replaceAll('\n', '\r\n')],
-    ['a block behind that is none', (key) => `${key}\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n`],
-    ['a signature behind', (key) => key + gpg.sign(data, gpg.newKey('signer', 'ed25519'))],
-  ])('may have %s: the key before still counts', async (_what, change) => {
+    ['a malformed block after it', (key) => `${key}\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n`],
+    ['a signature after it', (key) => key + gpg.sign(data, gpg.newKey('signer', 'ed25519'))],
+  ])('may have %s: the key still counts', async (_what, change) => {
     const key = gpg.newKey('good', 'ed25519');
     expect(await judged(gpg.sign(data, key), change(gpg.export(key)))).toBe('accepted');
   });
@@ -201,7 +201,7 @@ describe('[A9.14] a file of keys', () => {
 
 describe('[A9.5] a key of another kind', () => {
   it.each(['secp256k1', 'brainpoolP384r1', 'brainpoolP512r1', 'rsa1024'])(
-    '%s does not count, and the message names what does',
+    '%s does not count, and the message names the kinds that do',
     async (algorithm) => {
       const key = gpg.newKey(algorithm, algorithm);
       expect(await judged(gpg.sign(data, key), gpg.export(key))).toBe('key-unusable');

@@ -24,7 +24,7 @@ afterAll(() => gpg.close());
 const secretOf = (fingerprint: string): string =>
   gpg.run(['--armor', '--export-secret-keys', fingerprint]).stdout;
 
-/** "code: sentence" of what `action` is refused with, or "accepted". */
+/** "code: message" of the refusal, or "accepted". */
 async function outcomeOf(action: Promise<unknown>): Promise<string> {
   try {
     await action;
@@ -49,7 +49,7 @@ async function made(
   return await openpgp.generateKey({ userIDs: [{ name: 'made' }], date, ...options, format: 'armored' });
 }
 
-describe('[A9.24] the signer refuses a key that no device accepts', () => {
+describe('[A9.24] the signer refuses a key that devices refuse', () => {
   it.each<[string, () => Promise<string>, RegExp]>([
     [
       'RSA of 2048 bits',
@@ -107,7 +107,7 @@ describe('[A9.24] the signer refuses a key that no device accepts', () => {
     expect(await outcomeOf(signDetached(data, secret, now + 60, [gpg.export(key)]))).toMatch(/it is revoked/);
   });
 
-  it('and signs with the strong part of one whose newest subkey is weak', async () => {
+  it('and signs with the strong key when the newest subkey is weak', async () => {
     const key = gpg.newKey('strong over weak', 'ed25519');
     addSubkey(key, 'rsa2048');
     const at = now + 60;

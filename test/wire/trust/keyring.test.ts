@@ -24,7 +24,7 @@ describe('[A9.15] keys for the name of an image (discovery.md#validation)', () =
   });
 
   // Facts from github.com/rkt/rkt at 171c416, tests/rkt_trust_test.go (Apache-2.0, Copyright 2015
-  // The rkt Authors): what a key is trusted for, and which of its two signed images then run.
+  // The rkt Authors): the prefix of a key, and which of its two signed images then run.
   it.each([
     ['wrong-prefix.com/my-app', []],
     ['rkt-prefix.com/my-app', ['rkt-prefix.com/my-app']],

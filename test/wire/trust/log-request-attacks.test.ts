@@ -34,7 +34,7 @@ async function codeOf(message: Uint8Array, change: Partial<LogContext> = {}): Pr
 }
 
 describe('attacks on requests for logs', () => {
-  it('[C232] a request that is for this device, this boot and now is answered', async () => {
+  it('[C232] a request for this device, this boot and this time is answered', async () => {
     expect(await codeOf(await publishRequest(logRequest, operator))).toBe('logs');
   });
 
@@ -55,7 +55,7 @@ describe('attacks on requests for logs', () => {
     expect(await codeOf(message, { time: { nowSeconds: issued + 600, clockTrusted: true } })).toBe('expired');
   });
 
-  it('[C232] a device that lost its clock, so that a deadline never comes', async () => {
+  it('[C232] a device without a trusted clock, where a deadline never passes', async () => {
     const message = await publishRequest(logRequest, operator);
     expect(await codeOf(message, { time: { nowSeconds: issued + 5, clockTrusted: false } })).toBe('expired');
   });
@@ -71,14 +71,14 @@ describe('attacks on requests for logs', () => {
     ['a deadline before it is issued', { expires: issued - 1 }],
     ['an endless limit', { limitBytes: 2 ** 40 }],
     ['a pod whose name is an option of journalctl', { pod: '--since=1970-01-01' }],
-    ['a key that nobody knows', { more: true }],
+    ['an unknown key', { more: true }],
   ])('[C231] %s, signed', async (_what, change) => {
     const payload = encodeCbor({ ...logRequest, ...change });
     const signature = await signDetached(payload, operator.privateKey, issued);
     expect(await codeOf(encodeEnvelope({ payload, signatures: [signature] }))).toBe('request-malformed');
   });
 
-  it('[C232] a key that does not command this fleet, and too few keys', async () => {
+  it('[C232] a key of another fleet, and too few keys', async () => {
     expect(await codeOf(await publishRequest(logRequest, other))).toBe('key-unknown');
     const keys = [operator.publicKey, other.publicKey];
     const message = await publishRequest(logRequest, operator);
@@ -87,7 +87,7 @@ describe('attacks on requests for logs', () => {
     expect(await codeOf(both, { keys, threshold: 2 })).toBe('logs');
   });
 
-  it('[C232] a root of trust that is kept from being replaced', async () => {
+  it('[C232] an expired root of trust, whose successor is held back', async () => {
     const message = await publishRequest(logRequest, operator);
     expect(await codeOf(message, { rootExpires: issued + 5 })).toBe('root-expired');
   });

@@ -12,7 +12,7 @@ const now = Math.floor(Date.now() / 1000);
 const time = { nowSeconds: now, clockTrusted: true };
 const year = 365 * 86_400;
 
-/** What `action` is refused with. */
+/** The code of the refusal, or "accepted". */
 async function refusalOf(action: Promise<unknown>): Promise<RefusalCode | 'accepted'> {
   try {
     await action;
@@ -145,7 +145,7 @@ describe('a signature that does not count', () => {
     expect(await verify(now, true)).toBe('key-unusable');
     expect(await verify(now, false)).toBe('key-unusable');
     expect(await verify(Date.UTC(2020, 7) / 1000, true)).toBe('accepted');
-    // A board that believes it is 1970 cannot know that the key has expired.
+    // A board whose clock is in 1970 cannot know that the key has expired.
     expect(await verify(0, false)).toBe('accepted');
   });
 
@@ -245,7 +245,7 @@ describe('a signature that does not count', () => {
     );
   });
 
-  it('[A9.3] a flipped bit in what is signed or in the signature itself is refused', async () => {
+  it('[A9.3] a flipped bit in the signed part or in the signature itself is refused', async () => {
     const { publicKey, fingerprint } = maker('ed25519');
     const lines = gpg.sign(data, fingerprint).trim().split('\n');
     const body = Buffer.from(
@@ -341,7 +341,7 @@ describe('[A9.3] the signature of an image', () => {
     },
   );
 
-  it('[A9.19] by a key that is not trusted for its name is refused before a byte is read', async () => {
+  it('[A9.19] by a key that is not trusted for it is refused before a byte is read', async () => {
     const signature = gpg.sign(data, maker('other').fingerprint);
     expect(await refusalOf(signatureVerifier(signature, [maker('ed25519').publicKey], time))).toBe(
       'image-key-untrusted',

@@ -13,8 +13,7 @@ beforeAll(async () => {
 });
 
 /**
- * What is published: a root with the threshold of these keys, signed by those, by some of them
- * twice.
+ * A published root: its owners with their threshold, and its signers, some of them twice.
  */
 const published = fc.record({
   version: fc.integer({ min: 1, max: 5 }),
@@ -24,7 +23,7 @@ const published = fc.record({
   fleet: fc.constantFrom('farm', 'farm', 'farm', 'barn'),
 });
 
-it('[C80] [C81] no sequence of roots makes the version go back or skip, or a set of signatures below a threshold count', async () => {
+it('[C80] [C81] no sequence of roots lowers or skips a version, or passes below a threshold', async () => {
   const signed = new Map<string, string>();
   const sign = async (payload: Uint8Array, signer: number): Promise<string> => {
     const name = `${signer} ${Buffer.from(payload).toString('latin1')}`;

@@ -39,7 +39,7 @@ describe('places on the ring [C227]', () => {
     for (const count of tenths) expect(Math.abs(count - 1000)).toBeLessThan(150);
   });
 
-  it('are others with another salt or another fleet', () => {
+  it('differ with another salt or another fleet', () => {
     const share = { from: 0, to: ringPlaces / 10 };
     const first = inside(share);
     const both = inside({ ...share, salt }).filter((name) => first.includes(name));
@@ -67,7 +67,7 @@ describe('places on the ring [C227]', () => {
   });
 });
 
-/** What a broker shows a device: versions of a group with shares, in any order, again and again. */
+/** What a broker publishes: versions of a group with shares, in any order, also repeatedly. */
 const shown = fc.array(
   fc.record({
     version: fc.integer({ min: 1, max: 6 }),
@@ -80,8 +80,8 @@ const shown = fc.array(
   { maxLength: 20 },
 );
 
-describe('a device that is shown shares [C228]', () => {
-  it('never obeys an older version, nor one that is not for it', () => {
+describe('a device that receives shares [C228]', () => {
+  it('never obeys an older version, nor a share that it is not in', () => {
     fc.assert(
       fc.property(shown, fc.constantFrom(...names), (messages, device) => {
         let trusted = { version: 0, payloadSha256: '', issued: 0 };
@@ -115,7 +115,7 @@ describe('a device that is shown shares [C228]', () => {
     );
   });
 
-  it('refuses what is late or by a key that was taken out, before it remembers it', () => {
+  it('refuses an expired command or one of a removed key before it stores the version', () => {
     const target = { group: parseAcName('kitchen'), share: { from: 0, to: 1 } };
     const judgement = {
       ...{ desired: { ...desired, target }, payloadSha256: 'a', device: 'pump-1', fleet: 'farm' },
@@ -131,7 +131,7 @@ describe('a device that is shown shares [C228]', () => {
     expect(() => judgeDesiredState({ ...judgement, root })).toThrow(
       expect.objectContaining({ code: 'version-older' }) as Error,
     );
-    // What it knows already is not judged anew: it has nothing to obey.
+    // A known command outside the share is not judged again: the device has nothing to obey.
     const trusted = { version: desired.version, payloadSha256: 'a', issued };
     const known = { ...judgement, trusted, time: late, untried: true as const };
     expect(judgeDesiredState(known).outcome).toBe('outside');

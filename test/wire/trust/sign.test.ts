@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => gpg.close());
 
-/** The fingerprint that GnuPG found to have signed `path`. */
+/** The fingerprint of the key whose signature over `path` GnuPG accepts. */
 function gpgVerify(signature: string, path: string): string | undefined {
   const { status } = gpg.run(['--verify', gpg.writeFile('signature.asc', signature), path]);
   return /\[GNUPG:\] VALIDSIG ([0-9A-F]{40})/.exec(status)?.[1]?.toLowerCase();
@@ -38,19 +38,21 @@ describe('[A9.20] what the operator signs', () => {
     expect(() => gpgVerify(signature, gpg.writeFile('data', 'other'))).toThrow(/BAD signature/);
   });
 
-  it('can be a stream of 50 MB that is not kept in memory', async () => {
-    const chunk = Buffer.alloc(1 << 20, 'x');
+  it('can be a stream of 50 MB, of which each chunk is hashed as it arrives', async () => {
+    // A signer that kept the chunks would sign other bytes, and one that copied them would grow.
+    const chunk = Buffer.alloc(1 << 20);
     const before = process.memoryUsage().arrayBuffers;
     let peak = before;
     const stream = async function* (): AsyncGenerator<Uint8Array> {
       for (let index = 0; index < 50; index++) {
         peak = Math.max(peak, process.memoryUsage().arrayBuffers);
-        yield await Promise.resolve(chunk);
+        yield await Promise.resolve(chunk.fill(index));
       }
     };
     const signature = await signDetached(stream(), key.privateKey, now);
     expect(peak - before).toBeLessThan(1 << 22);
-    const path = gpg.writeFile('large', Buffer.alloc(50 << 20, 'x'));
+    const content = Buffer.concat(Array.from({ length: 50 }, (_, index) => Buffer.alloc(1 << 20, index)));
+    const path = gpg.writeFile('large', content);
     expect(gpgVerify(signature, path)).toBe(key.fingerprint);
   });
 
@@ -94,7 +96,7 @@ describe('a generated key', () => {
   });
 });
 
-describe('mistakes of the operator are reported in one message', () => {
+describe('a mistake of the operator is refused in one message', () => {
   const refused = async (action: Promise<unknown>): Promise<string> => {
     const error: unknown = await action.then(
       () => undefined,

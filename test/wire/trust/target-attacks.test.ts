@@ -9,8 +9,7 @@ import type { GeneratedKey } from '../../../src/wire/trust/sign.ts';
 import { day, desired, issued, makeKey, publish, withField } from '../../support/operator.ts';
 
 /**
- * A broker that is hostile shows a device genuine commands on topics that they are not for. One
- * test per attack.
+ * A hostile broker publishes genuine commands on topics of other targets. One test per attack.
  */
 
 let operator: GeneratedKey;
@@ -50,7 +49,7 @@ async function markOfMessage(state: DesiredState): Promise<ExamineContext['trust
 }
 
 describe('attacks on targets', () => {
-  it('a command is taken on the topic of its target alone [C174]', async () => {
+  it('a command is accepted only on the topic of its target [C174]', async () => {
     expect(await outcomeOf(desired, {})).toBe('new');
     expect(await outcomeOf(forGroup('kitchen'), { group: 'kitchen' })).toBe('new');
   });
@@ -78,7 +77,7 @@ describe('attacks on targets', () => {
     expect(await outcomeOf(state, { group: 'kitchen' })).toBe('wrong-fleet');
   });
 
-  it("an old command of a group is replayed while the device's own goes first [C176]", async () => {
+  it("an old command of a group is replayed while the device's own has precedence [C176]", async () => {
     const trusted = await markOfMessage(forGroup('kitchen', { version: 9 }));
     expect(await outcomeOf(forGroup('kitchen', { version: 8 }), { group: 'kitchen', trusted })).toBe(
       'version-older',
@@ -87,7 +86,7 @@ describe('attacks on targets', () => {
     expect(await outcomeOf(other, { group: 'kitchen', trusted })).toBe('version-conflict');
   });
 
-  it('a passed-over command is held back until it has expired, then counts [C177]', async () => {
+  it('a passed-over command is held back until it has expired, and refused then [C177]', async () => {
     const state = forGroup('kitchen');
     const trusted = await markOfMessage(state);
     const late = { nowSeconds: desired.expires, clockTrusted: true };
@@ -97,7 +96,7 @@ describe('attacks on targets', () => {
     expect(await outcomeOf(state, { ...known, untried: true, time: late })).toBe('expired');
   });
 
-  it('a passed-over command of a deploy key that was taken out counts later [C177] [C84]', async () => {
+  it('a passed-over command of a removed deploy key is refused later [C177] [C84]', async () => {
     const state = forGroup('kitchen');
     const trusted = { ...(await markOfMessage(state)), version: 0, era: 2 };
     const root = { version: 2, expires: desired.expires, notBefore: issued + 1 };
@@ -131,7 +130,7 @@ describe('attacks on targets', () => {
     await expect(publish(taken, operator)).rejects.toMatchObject({ code: 'desired-malformed' });
   });
 
-  it('a withdrawal that brings pods along is not signed [C177]', async () => {
+  it('a withdrawal with pods is not signed [C177]', async () => {
     await expect(publish({ ...desired, withdrawn: true }, operator)).rejects.toMatchObject({
       code: 'desired-malformed',
     });
@@ -146,7 +145,7 @@ describe('attacks on shares of a group', () => {
   const narrow = part('kitchen', 7, 0, 6554);
   const wide = part('kitchen', 8, 0, 65_535);
 
-  it('a share is obeyed by the devices in it alone [C227]', async () => {
+  it('a share is obeyed only by the devices in it [C227]', async () => {
     expect(await outcomeOf(narrow, { group: 'kitchen' })).toBe('outside');
     expect(await outcomeOf(wide, { group: 'kitchen' })).toBe('new');
   });
@@ -170,13 +169,13 @@ describe('attacks on shares of a group', () => {
     expect(await outcomeOf(forGroup('kitchen'), { group: 'kitchen', trusted })).toBe('version-older');
   });
 
-  it('two shares of one version: one of them is shown to each half of the fleet [C228]', async () => {
+  it('two shares of one version, each published to half of the fleet [C228]', async () => {
     const trusted = await markOfMessage(narrow);
     const other = part('kitchen', 7, 0, 65_535);
     expect(await outcomeOf(other, { group: 'kitchen', trusted })).toBe('version-conflict');
   });
 
-  it('a share that was passed by is shown again as if it were its turn [C228]', async () => {
+  it('a share that was passed over is published again as if it were untried [C228]', async () => {
     const known = { group: 'kitchen', trusted: await markOfMessage(narrow) };
     expect(await outcomeOf(narrow, known)).toBe('outside');
     expect(await outcomeOf(narrow, { ...known, untried: true })).toBe('outside');
