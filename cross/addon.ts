@@ -9,7 +9,7 @@ import type { Target } from './targets.ts';
 import { suites } from './targets.ts';
 import { runTool } from './tool.ts';
 
-/** A native module from npm that is compiled here rather than by its own install script. */
+/** A native module from npm, compiled here instead of by its own install script. */
 interface AddonSource {
   /** First part of the file's name: `<name>-abi<ABI>.node`. */
   readonly name: string;
@@ -39,7 +39,7 @@ export function addonFileName(name: string, abi: number): string {
   return `${name}-abi${abi}.node`;
 }
 
-/** Small, hardened, and the same bytes wherever they are compiled. */
+/** For small, hardened addons with the same bytes on every machine. */
 const compilerFlags: readonly string[] = [
   // Required by V8 of Node 24; the older headers accept it.
   '-std=c++20',
@@ -55,7 +55,7 @@ const compilerFlags: readonly string[] = [
   '-fdata-sections',
   '-fstack-protector-strong',
   '-D_FORTIFY_SOURCE=2',
-  // V8's and NAN's headers warn about each other; nothing here could act on it.
+  // The headers of V8 and NAN cause warnings, which wherry cannot fix.
   '-w',
   '-Wl,--gc-sections',
   '-Wl,--as-needed',

@@ -1,6 +1,5 @@
 /**
- * A build step that could not be done, for a reason the reader can act on. `message` is one whole
- * sentence.
+ * A failed build step. `message` is one whole sentence, with a reason that the reader can act on.
  */
 export class BuildFailure extends Error {
   constructor(message: string, options?: { cause?: unknown }) {

@@ -42,7 +42,7 @@ export interface BuiltPackages {
   readonly packages: readonly BuiltPackage[];
   /** Of operators. */
   readonly operator: BuiltPackage<'all'>;
-  /** What each program loads at its start, by its name. */
+  /** The code that each program loads at its start, by its name. */
   readonly closures: Readonly<Record<string, StaticClosure>>;
 }
 
@@ -120,7 +120,7 @@ export async function buildPackages(options: PackageOptions): Promise<BuiltPacka
 }
 
 /**
- * npm packages whose code is in the package although the bundle does not show it: in the addons.
+ * npm packages whose code is in the addons, and so not in the bundle's metafile.
  */
 const nativePackages = ['systemd-journald', 'sd-notify', 'nan'];
 

@@ -2,7 +2,7 @@ import { BuildFailure } from './build-failure.ts';
 import { runTool } from './tool.ts';
 
 /**
- * The sources of the packages, whose time is that of the last commit that changed any of them.
+ * The sources of the packages. The build time is that of the last commit that changed any of them.
  */
 const shipped = ['src', 'cross', 'docs/man', 'package.json', 'package-lock.json', 'LICENSE', 'CHANGELOG.md'];
 
@@ -11,8 +11,9 @@ const fallbackSeconds = 1_767_225_600;
 
 /**
  * The modification time of every file of a package, in seconds since 1970: SOURCE_DATE_EPOCH
- * (reproducible-builds.org), or else the source's own history, so that a commit that ships nothing
- * new changes no package. A device whose clock was never set uses it as a lower bound of the time.
+ * (reproducible-builds.org), or else the time of the last commit that changed a shipped source, so
+ * that other commits change no package. A device whose clock was never set uses it as a lower bound
+ * of the time.
  *
  * @throws BuildFailure when SOURCE_DATE_EPOCH is not a whole number of seconds
  */

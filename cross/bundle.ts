@@ -36,12 +36,12 @@ export interface Bundle {
 }
 
 /**
- * Node prints the whole source line of an uncaught error, and the journal keeps it. Shorter lines
- * cost more: 160 made the package 15 KB larger.
+ * The most characters of a line. Node prints the whole source line of an uncaught error into the
+ * journal. Shorter lines make the package larger, by 15 KB with 160.
  */
 export const lineLimit = 800;
 
-/** What a program loads before its first line runs. */
+/** The code that a program loads before its first line runs. */
 export interface StaticClosure {
   readonly sizeBytes: number;
   /** The npm packages with code in it, sorted. */
@@ -66,7 +66,7 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
   }
   const stale = staleDiet(options.nodeModules);
   if (stale.length > 0) {
-    throw new BuildFailure(`cross/dependency-diet.ts names what is no longer there: ${stale.join(', ')}.`);
+    throw new BuildFailure(`cross/dependency-diet.ts names missing modules: ${stale.join(', ')}.`);
   }
   const result = await build({
     absWorkingDir: options.root,
@@ -83,7 +83,7 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
     legalComments: 'none', // the licences are in /usr/share/doc/wherry/copyright
     define: {
       'process.env.WHERRY_VERSION': JSON.stringify(options.version),
-      // node-cron searches for a file with which it starts tasks; wherry has no such tasks.
+      // node-cron searches for the file of its background tasks, which wherry does not use.
       'import.meta.url': JSON.stringify('file:///usr/lib/wherry/'),
     },
     nodePaths: [options.nodeModules],
@@ -100,7 +100,7 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
   if (undefinedNames.length > 0) {
     const [{ text } = { text: '' }] = undefinedNames;
     throw new BuildFailure(
-      `The bundle does not compile: ${text}. What is shared of OpenPGP is named in shared-openpgp.ts.`,
+      `The bundle does not compile: ${text}. shared-openpgp.ts names the shared parts of OpenPGP.`,
     );
   }
   const files = await Promise.all(
@@ -158,8 +158,7 @@ function sharedOpenpgp(root: string): Plugin {
 }
 
 /**
- * The closure of `entry` over import statements; what it may import later with `import()` is not
- * counted.
+ * The closure of `entry` over import statements, without later imports by `import()`.
  */
 export function staticClosure(metafile: Metafile, entry: string): StaticClosure {
   const byName = new Map(

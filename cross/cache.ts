@@ -16,8 +16,8 @@ export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 /**
- * The name under which a result is kept: a hash over all its inputs. The boundaries of the parts
- * count, so `['ab', 'c']` and `['a', 'bc']` differ.
+ * The name of a result in the cache: a hash over all its inputs. The boundaries of the parts count,
+ * so `['ab', 'c']` and `['a', 'bc']` differ.
  */
 export function contentKey(parts: readonly (string | Uint8Array)[]): string {
   const hash = createHash('sha256');
@@ -28,17 +28,17 @@ export function contentKey(parts: readonly (string | Uint8Array)[]): string {
   return hash.digest('hex').slice(0, 24);
 }
 
-/** The content of files as parts of a key; their names and places do not count. */
+/** The content of files as parts of a key. Their names do not count. */
 export function fileParts(paths: readonly string[]): Buffer[] {
   return paths.map((path) => readFileSync(path));
 }
 
 /**
- * Returns the directory of a result, building it first if it does not exist. A result appears by
- * one rename, so a killed build leaves nothing that could be mistaken for one; a lock keeps two
- * processes from building the same.
- * @param kind what it is and for what, e.g. `image-virt-armv8`; of each kind a few old results are
- *   kept
+ * Returns the directory of a result, and builds it first if it does not exist. A result appears by
+ * one rename, so a killed build leaves no partial result. A lock prevents two processes from
+ * building the same result.
+ * @param kind of result and its board or architecture, e.g. `image-virt-armv8`; of each kind a few
+ *   old results are kept
  * @param key from {@link contentKey}
  * @param build fills the empty directory that it receives; files that refer to each other by path
  *   must use the final directory, its second argument
@@ -104,8 +104,8 @@ function touch(dir: string): boolean {
 }
 
 /**
- * Waits for and takes a lock: a socket in Linux's abstract namespace, which the kernel frees when
- * its holder dies, however it dies. No lock can be left behind.
+ * Waits for a lock and takes it. The lock is a socket in Linux's abstract namespace, which the
+ * kernel frees when its holder dies for any reason.
  */
 async function lock(path: string): Promise<() => void> {
   for (;;) {

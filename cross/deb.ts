@@ -4,7 +4,7 @@ import path from 'node:path';
 
 import { runTool } from './tool.ts';
 
-/** One thing in the package. `path` is where it lands, without a leading slash. */
+/** One entry of the package. `path` is its place on the device, without a leading slash. */
 export type PackageEntry =
   | {
       readonly type: 'file';
@@ -89,12 +89,12 @@ async function place(tree: string, entry: PackageEntry): Promise<void> {
 }
 
 async function makeDirectory(where: string, mode = 0o755): Promise<void> {
-  // Only the first call makes it; a mode given later by its own entry stands.
+  // The first call creates the directory with 0755; its own entry may change the mode later.
   const made = await mkdir(where, { recursive: true });
   if (made !== undefined || mode !== 0o755) await chmod(where, mode);
 }
 
-/** As dpkg-gencontrol counts: each file in started KiB, everything else one KiB. */
+/** Counts like dpkg-gencontrol: each file rounded up to KiB, everything else as one KiB. */
 function installedKiB(entries: readonly PackageEntry[]): number {
   const sizes = entries.map((entry) =>
     entry.type === 'file' ? Math.ceil(Buffer.byteLength(entry.content) / 1024) : 1,

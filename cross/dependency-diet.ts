@@ -9,13 +9,13 @@ import type { Plugin } from 'esbuild';
  * such a part throws an error that names it.
  */
 
-/** Another module that does the same. */
+/** Another module with the same interface. */
 interface Replaced {
   readonly by: 'source';
   readonly source: string;
 }
 
-/** Nothing: a call throws an error that names the missing `what`. */
+/** A module without the part: a call throws an error that names the missing `what`. */
 interface Refused {
   readonly by: 'refusal';
   readonly what: string;
@@ -58,7 +58,7 @@ const files: Readonly<Record<string, Replacement>> = {
     by: 'source',
     source: `module.exports = class PerMessageDeflate { static extensionName = 'permessage-deflate' };`,
   },
-  // 18 KB of names of characters; those of XML are enough for an address in a page.
+  // 18 KB of character names. The names of XML are enough for an address in a page.
   'entities/dist/generated/decode-data-html.js': {
     by: 'source',
     source: `export { xmlDecodeTree as htmlDecodeTree } from './decode-data-xml.js';`,
@@ -112,8 +112,8 @@ export function dependencyDiet(): Plugin {
 }
 
 /**
- * The rows of the tables that name something the installed packages no longer have. Empty unless an
- * update of a dependency is about to undo the diet.
+ * The rows of the tables that name a part which the installed packages no longer have. Such a row
+ * has no effect, so an update of a dependency would undo its part of the diet.
  */
 export function staleDiet(nodeModules: string): readonly string[] {
   return [...Object.keys(modules), ...Object.keys(files)].filter(

@@ -1,7 +1,7 @@
 /**
  * Debian packages of wherry for the devices' architectures: the bundle of programs, the native
- * addons, the units, the documentation. This folder runs on the machine of a developer and in its
- * continuous integration, never on a device; it may run compilers and read the network, and writes
+ * addons, the units, the documentation. This folder runs on the machine of a developer and in
+ * continuous integration, never on a device. It may run compilers and download packages, and writes
  * to the cache and to the given directories.
  */
 export { BuildFailure } from './build-failure.ts';

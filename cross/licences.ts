@@ -30,8 +30,8 @@ export async function copyrightFile(nodeModules: string, packages: readonly stri
     '/usr/share/common-licenses/Apache-2.0.',
     '',
     'The programs in /usr/lib/wherry contain code of the following packages of the npm registry, where their sources',
-    'are; "npm run package" in the source of wherry puts them together. Whoever wants another version of one of them',
-    'names it in package.json and builds the package again.',
+    'are; "npm run package" in the source of wherry puts them together. To use another version of one of',
+    'them, change package.json and build the package again.',
     '',
     ...sections,
   ].join('\n');

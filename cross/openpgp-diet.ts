@@ -17,8 +17,8 @@ const leftOut: Readonly<Record<string, string>> = {
 };
 
 /**
- * The end of the last part that stays. Those above follow, up to the exports; the bundler would
- * keep them, because tables of ciphers are filled while the library loads.
+ * The end of the last part that stays. The parts of {@link leftOut} follow it, up to the exports.
+ * The bundler would keep them, because tables of ciphers are filled while the library loads.
  */
 const lastPart = 'default: nacl\n});\n';
 
@@ -90,7 +90,7 @@ function withoutParts(source: string): string {
   return withoutEnd(changed, names);
 }
 
-/** An expression that fails with a sentence. */
+/** An expression that throws an error with a sentence. */
 function refusal(what: string): string {
   return `(() => { throw new Error(${JSON.stringify(`${what} is not part of this build of wherry`)}); })()`;
 }
@@ -115,7 +115,7 @@ function onlyCut(source: string, text: string): [string, string] {
 }
 
 function gone(text: string): BuildFailure {
-  return new BuildFailure(`cross/openpgp-diet.ts names what is no longer there: ${text}.`);
+  return new BuildFailure(`cross/openpgp-diet.ts names a missing part: ${text}.`);
 }
 
 /** The parts of OpenPGP that the bundle of the units exports for other programs. */

@@ -12,16 +12,16 @@ export interface PackagePart {
   readonly npmPackages: readonly string[];
 }
 
-/** What only an operator uses: the code in these folders, and what nothing else imports. */
+/** Folders of code that only an operator uses. */
 const operatorFolders = /^src\/(?:operator|cli\/commands\/(?:operator|controller))\//;
 
 /**
  * Divides a bundle into the parts of the device and of its operator.
  *
- * The device's part is everything that its programs reach over imports, early or late, up to the
- * late ones of the operator's folders. The rest is the operator's part; its chunks get names of
- * their own. So no file is ever in both packages, whatever their versions, and a program can
- * distinguish a missing package from a damaged one.
+ * The device's part is everything that its programs reach over imports, early or late, without the
+ * late imports of the operator's folders. The rest is the operator's part; its chunks get other
+ * names. So no file is in both packages, even of different versions, and a program can distinguish
+ * a missing package from a damaged one.
  *
  * @param entries names of the device's programs; they reach the operator's part
  * @throws BuildFailure when a program of the device imports the operator's code early

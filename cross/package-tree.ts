@@ -39,7 +39,7 @@ const copied: Readonly<Record<string, string>> = {
   'cross/debian/wherry.toml': 'usr/share/doc/wherry/examples/wherry.toml',
 };
 
-/** … in the package of ARMv8 only. */
+/** The same, only in the package of ARMv8. */
 const copiedForArm64: typeof copied = {
   'src/device/host/wherry-arm32.service': 'usr/lib/systemd/system/wherry-arm32.service',
 };
@@ -58,7 +58,7 @@ const scripts = ['postinst', 'prerm', 'postrm', 'triggers'];
 
 const programScripts = ['attach-network', 'make-volume', 'run-in-app', 'seal-secrets', 'snapshot'];
 
-/** Why each is needed is in cross/README.md. */
+/** cross/README.md has the reasons. */
 const depends = ['nodejs (>= 20.19~)', 'crun', 'erofs-utils (>= 1.8)', 'systemd (>= 254)', 'libsystemd0'];
 
 const maintainer = 'wherry developers <wherry@localhost>';
@@ -129,7 +129,7 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
   };
 }
 
-/** The package with what only an operator uses, which is the same for all architectures. */
+/** The package with the operator's part, which is the same for all architectures. */
 export async function operatorTree(
   input: Pick<TreeInput, 'root' | 'version' | 'programs' | 'copyright'>,
 ): Promise<DebianPackage> {
@@ -141,7 +141,7 @@ export async function operatorTree(
       Version: input.version,
       Architecture: 'all',
       Maintainer: maintainer,
-      // The command itself and OpenPGP are there, and chunks of one version fit no other.
+      // It has the command itself and OpenPGP. Chunks of different versions do not fit.
       Depends: `wherry (= ${input.version})`,
       // For keys in GnuPG, and for certificates of devices.
       Suggests: 'gnupg, openssl',

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes a Debian machine ready to build wherry and to run its boards: Debian packages, then npm packages. Does nothing,
-# quickly, when nothing is missing. Prints progress on standard error, since standard output belongs to the next command.
+# Prepares a Debian machine to build wherry and to run its boards: installs missing Debian packages, then npm packages. Ends
+# quickly if none is missing. Prints progress on standard error, since standard output belongs to the next command.
 # WHERRY_SKIP_PREPARE=1 skips it.
 set -eu
 
@@ -28,15 +28,15 @@ arm64) compilers="g++ g++-x86-64-linux-gnu g++-arm-linux-gnueabihf" ;;
 *) fail "Machines of the architecture $(dpkg --print-architecture) cannot build wherry; use amd64 or arm64." ;;
 esac
 
-# The boards, their disks and their network; the broker, the web server, the proxy and the database of tests; other projects' image tools, with which
-# tests compare wherry; tools that make images and packages.
+# For boards, their disks and their network; broker, web server, proxy and database of tests; image tools of other projects, for comparison; tools
+# that make images and packages.
 wanted="qemu-system-arm qemu-user qemu-utils ipxe-qemu nbdkit systemd-container slirp4netns iproute2 mosquitto nginx tinyproxy
     buildah docker-registry libfaketime postgresql skopeo umoci
     mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils fsverity cpio busybox-static kmod fakeroot file openssl
     $compilers binutils dpkg-dev bzip2 xz-utils zstd"
 
 missing=
-# shellcheck disable=SC2086 # words are wanted
+# shellcheck disable=SC2086 # one word for each package
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null || true)
 for package in $wanted; do
     case "
@@ -58,11 +58,11 @@ if [ -n "$missing" ]; then
         fail "These Debian packages are missing and need root or sudo to install:$missing"
     fi
     say "installing Debian packages:$missing"
-    $as_root apt-get update -q >&2 || say "the package index could not be refreshed; trying with the one that is there"
+    $as_root apt-get update -q >&2 || say "the package index could not be refreshed; using the existing one"
     # shellcheck disable=SC2086
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >&2 ||
         fail "The Debian packages could not be installed; the reason is above."
-    # Installing a broker starts it; the tests start their own, on ports of their own.
+    # Debian starts a service when it is installed. Tests start their own, on other ports.
     case "$missing" in
     *mosquitto*) $as_root systemctl disable --now mosquitto.service >/dev/null 2>&1 || true ;;
     esac
@@ -85,8 +85,8 @@ fi
 stamp=node_modules/.wherry-lock
 lock=$(cksum <package-lock.json)
 
-# npm keeps a copy of the lock file in node_modules; if it is newer than the project's, its packages are installed.
-# An installation that ran the scripts of the native modules has dropped those that it could not compile.
+# npm keeps a copy of the lock file in node_modules; if that is newer than the project's, the packages are installed.
+# An installation with scripts drops the native modules that it cannot compile.
 up_to_date() {
     [ -d node_modules/sd-notify ] && [ -d node_modules/systemd-journald ] || return 1
     [ "$(cat "$stamp" 2>/dev/null)" = "$lock" ] && return 0
@@ -96,7 +96,7 @@ up_to_date() {
 
 if ! up_to_date; then
     say "installing npm packages"
-    # No script of a dependency runs; the native ones are compiled for the boards by cross/addon.ts.
+    # Scripts of dependencies do not run; cross/addon.ts compiles the native modules for the boards.
     npm ci --ignore-scripts >&2 || fail "The npm packages could not be installed; the reason is above."
 fi
 [ "$(cat "$stamp" 2>/dev/null)" = "$lock" ] || echo "$lock" >"$stamp"

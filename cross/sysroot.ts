@@ -78,14 +78,14 @@ export async function nodeHeaders(cache: string, suite: Suite): Promise<NodeHead
   const include = path.join(root, 'usr/include');
   const version = await readFile(path.join(include, 'node/node_version.h'), 'utf8');
   const abi = /^# *define NODE_MODULE_VERSION (\d+)$/m.exec(version)?.[1];
-  if (abi === undefined) throw new BuildFailure(`The Node headers of ${suite} do not say their module ABI.`);
+  if (abi === undefined)
+    throw new BuildFailure(`The Node headers of ${suite} do not contain their module ABI.`);
   return { abi: Number(abi), include };
 }
 
 /**
- * libsystemd of the target, to link against. An addon takes from it nothing but the soname and the
- * symbol versions, which no suite has changed; so when the index of one suite cannot be used, the
- * next one serves as well.
+ * libsystemd of the target, to link against. An addon uses only its soname and symbol versions,
+ * which are the same in all suites. So if the download from one suite fails, the next one is used.
  */
 export async function libsystemd(cache: string, target: Target): Promise<string> {
   const failures: string[] = [];
@@ -98,5 +98,5 @@ export async function libsystemd(cache: string, target: Target): Promise<string>
       failures.push(`${suite}: ${error.message}`);
     }
   }
-  throw new BuildFailure(`libsystemd0 for ${target.arch} could not be had:\n${failures.join('\n')}`);
+  throw new BuildFailure(`libsystemd0 for ${target.arch} could not be downloaded:\n${failures.join('\n')}`);
 }

@@ -44,7 +44,7 @@ export const targets: Readonly<Record<DebianArch, Target>> = {
 
 export const allArchs: readonly DebianArch[] = ['arm64', 'armhf', 'amd64'];
 
-/** The architecture of the machine this runs on, or undefined when no package is made for it. */
+/** The architecture of this machine; undefined if there is no package for it. */
 export function hostArch(nodeArch: string = process.arch): DebianArch | undefined {
   return allArchs.find((arch) => targets[arch].nodeArch === nodeArch);
 }

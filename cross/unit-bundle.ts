@@ -9,7 +9,7 @@ import { dependencyDiet } from './dependency-diet.ts';
 import { lateModules } from './late-modules.ts';
 import { openpgpDiet } from './openpgp-diet.ts';
 
-/** The program of the units that work and end, as one file. */
+/** The program of the short-lived units, as one file. */
 export const unitBundle = 'unit-programs.cjs';
 
 /**

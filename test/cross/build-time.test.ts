@@ -13,7 +13,7 @@ describe('the time of packaged files', () => {
     );
   });
 
-  it('is a fixed day without a history', async () => {
+  it('is a fixed day without a git history', async () => {
     expect(await buildTime(tmpdir(), {})).toBe(Date.UTC(2026, 0, 1) / 1000);
   });
 });

@@ -26,7 +26,7 @@ const presharedKey = '00112233445566778899aabbccddeeff';
 
 /** Small programs that use the dependencies as wherry's do. */
 const sources = {
-  // Connects with the options given, sends itself a message, prints it.
+  // Connects with the given options, sends itself a message and prints it.
   'session.ts': `
     import mqtt from 'mqtt';
     const options = JSON.parse(process.argv[2] ?? '{}');
@@ -45,7 +45,7 @@ const sources = {
   'websocket.ts': `
     import mqtt from 'mqtt';
     mqtt.connect({ protocol: 'ws', host: 'localhost', port: 9 });`,
-  // The device's own way to a broker behind a WebSocket.
+  // Connects to a broker by WebSocket, like a device.
   'web-socket.ts': `
     import { MqttTransport } from '${path.join(import.meta.dirname, '../../src/wire/mqtt/index.ts')}';
     const main = async () => {
@@ -73,7 +73,7 @@ async function writeSources(directory: string): Promise<string> {
   return directory;
 }
 
-/** The port the server got. */
+/** Starts a server on a free port of loopback, and returns the port. */
 async function listening(server: Server): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return (server.address() as AddressInfo).port;
@@ -114,7 +114,7 @@ describe('the bundle', () => {
     }
   });
 
-  // The embedded broker knows MQTT 3.1.1 only.
+  // aedes supports only MQTT 3.1.1.
   it.skipIf(mosquitto === undefined)('speaks MQTT 5 over a Unix socket', async () => {
     const socket = path.join(directory, 'broker.sock');
     const config = path.join(directory, 'mosquitto.conf');
@@ -147,7 +147,7 @@ describe('the bundle', () => {
     }
   });
 
-  it('[C158] speaks MQTT over WebSocket by the client of ws alone', async () => {
+  it('[C158] speaks MQTT over WebSocket with the client of the library ws', async () => {
     const broker = await Aedes.createBroker();
     const server = createHttpServer();
     const sockets = new WebSocketServer({ server });
@@ -167,7 +167,7 @@ describe('the bundle', () => {
     );
   });
 
-  it('has no line that would flood the journal when a program crashes', () => {
+  it('has only lines below 4 KiB, which a crash writes to the journal', () => {
     const longest = Math.max(
       ...[...programs.files.values()].flatMap((bytes) =>
         Buffer.from(bytes)
@@ -179,12 +179,12 @@ describe('the bundle', () => {
     expect(longest).toBeLessThan(4096);
   });
 
-  it('encodes CBOR and knows the version of wherry', async () => {
+  it('encodes CBOR and contains the version of wherry', async () => {
     const { stdout } = await runProgram('codec');
     expect(stdout).toBe("{ a: [ 1, 'x' ] } 1.2.3\n");
   });
 
-  it('leaves out what wherry does not use of its dependencies', () => {
+  it('omits the parts of its dependencies that wherry does not use', () => {
     const packages = bundledPackages(programs.metafile);
     expect(packages).toContain('mqtt');
     for (const unused of ['socks', 'readable-stream', 'debug', 'worker-timers', 'cbor-extract']) {
@@ -199,7 +199,7 @@ describe('the bundle', () => {
     expect(bundledPackages(programs.metafile)).toContain('tar-stream');
   });
 
-  it('has the same bytes for any place of the source', async () => {
+  it('has the same bytes for a source in another directory', async () => {
     const elsewhere = await mkdtemp(path.join(tmpdir(), 'wherry-elsewhere-'));
     try {
       const again = await bundle({
@@ -260,7 +260,7 @@ describe('the programs of the package', () => {
       expect(packages).not.toContain(heavy);
   });
 
-  it('hold no code of the ciphers and compressions of OpenPGP that they refuse', () => {
+  it('contain no code of the ciphers and compressions of OpenPGP that they refuse', () => {
     const text = Buffer.from(units.bytes).toString();
     expect(text).toContain('OpenPGP with ciphers before AES is not part of this build of wherry');
     // Tables of Blowfish, CAST5 and DES; a name in the reader of bzip2, a sentence in that of ZIP.

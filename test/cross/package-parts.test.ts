@@ -51,7 +51,7 @@ describe('the parts of a bundle', () => {
       );
     });
 
-  /** The files that a file names, late or early. */
+  /** The files that a file imports, late or early. */
   const named = (bytes: Uint8Array | undefined) =>
     [
       ...Buffer.from(bytes ?? [])
@@ -59,7 +59,7 @@ describe('the parts of a bundle', () => {
         .matchAll(/"\.\/((?:chunk|operator)-\w+\.js)"/g),
     ].map(([, name = '']) => name);
 
-  it('are closed: a program of the device reaches the operator only through commands for one', () => {
+  it('are closed: programs of the device reach the other part only by commands of operators', () => {
     const fromDevice = [...device].flatMap(([name, bytes]) => named(bytes).map((to) => [name, to] as const));
     const out = fromDevice.filter(([, to]) => !device.has(to));
     expect(fromDevice.length).toBeGreaterThan(100);
@@ -73,7 +73,7 @@ describe('the parts of a bundle', () => {
     }
   });
 
-  it('leave the libraries of an operator with the operator', () => {
+  it('keep the libraries of operators out of the part of the device', () => {
     for (const library of ['htmlparser2', 'js-yaml', 'tar-stream']) {
       expect(operatorLibraries).toContain(library);
       expect(deviceLibraries).not.toContain(library);
@@ -124,7 +124,7 @@ describe('the parts of a bundle', () => {
     expect(err).not.toContain('wherry-operator');
   });
 
-  it('are the same for the program and for its help', async () => {
+  it('are the same for the program as for its help', async () => {
     const program = buildProgram(recordingTerminal().terminal, () => {
       throw new Error('help needs no context');
     });
@@ -137,14 +137,14 @@ describe('the parts of a bundle', () => {
       (await readdir(syntax)).map((name) => readFile(path.join(syntax, name))),
     );
     const loads = sources.join('\n').match(/import\('\.\.\/commands\/(?:operator|controller)\//g) ?? [];
-    // "image verify" loads either, by its options; five commands of "rollout" share one line.
+    // The options of "image verify" select one of two files; five commands of "rollout" share a line.
     expect(marked.length).toBe(loads.length - 1 + 4);
     expect(marked.map((one) => one.name())).toContain('deploy');
   });
 });
 
-describe('a program of the device that imports what is the operator’s', () => {
-  it('is a failure of the build, which names the file', async () => {
+describe('a program of the device that imports the operator’s code early', () => {
+  it('fails the build with the name of the file', async () => {
     const fixture = await mkdtemp(path.join(tmpdir(), 'wherry-stray-'));
     try {
       await mkdir(path.join(fixture, 'src/operator'), { recursive: true });

@@ -17,8 +17,7 @@ const root = path.join(import.meta.dirname, '../..');
 const epochSeconds = 1_700_000_000;
 
 /**
- * The package with programs and addons of a few bytes; the real ones are built and loaded in the
- * board tests.
+ * The package with programs and addons of a few bytes. Board tests build and load the real ones.
  */
 async function smallPackage(directory: string, target = targets.armhf): Promise<DebianPackage> {
   const addons = path.join(directory, 'addons');
@@ -64,7 +63,7 @@ describe('a package', () => {
     }
   });
 
-  it('belongs to root, and every time in it is the time of the source', async () => {
+  it('belongs to root, and all its times are the build time', async () => {
     const { stdout } = await run('dpkg-deb', ['-c', deb], { env: { ...process.env, TZ: 'UTC' } });
     for (const line of stdout.trim().split('\n')) {
       expect(line).toMatch(/^[-dl][rwx-]{9} root\/root +\d+ 2023-11-14 22:13 \.\//);
@@ -171,7 +170,7 @@ describe('the package of operators', () => {
     copyright: 'licences\n',
   });
 
-  it('is for all architectures and for the very version of the other package', async () => {
+  it('is for all architectures, and depends on the same version of the other package', async () => {
     expect((await contents).control).toMatchObject({
       Package: 'wherry-operator',
       Version: '1.2.3',
@@ -195,12 +194,12 @@ describe('the package of operators', () => {
 describe('the documentation in the package', () => {
   const manual = (file: string) => readFile(path.join(root, 'docs/man', file), 'utf8');
 
-  it('has an example configuration that wherryd accepts, also with every default written out', async () => {
+  it('has an example configuration that wherryd accepts, also with its comments uncommented', async () => {
     const example = await readFile(path.join(root, 'cross/debian/wherry.toml'), 'utf8');
     const asWritten = parseConfig(example);
     expect(asWritten.device).toBe('gate-17');
     const allDefaults = parseConfig(example.replaceAll(/^# (?=\w+ = )/gm, ''));
-    // Examples of a broker, a proxy, groups and labels are no defaults.
+    // The examples of a broker, a proxy, groups and labels are not defaults.
     const others = {
       ...{ broker: undefined, download: undefined, api: undefined },
       ...{ groups: undefined, labels: undefined },

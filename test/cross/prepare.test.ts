@@ -43,7 +43,7 @@ describe('prepare.sh', () => {
     await copyFile(script, path.join(directory, 'cross/prepare.sh'));
     await writeFile(path.join(directory, 'package-lock.json'), '{}');
     for (const [name, text] of Object.entries(programs)) await place(name, text);
-    // Of the machine's own programs only these; in particular no sudo.
+    // The only programs of the machine that the script can use; there is no sudo.
     for (const name of ['dirname', 'cksum', 'cat', 'find', 'env', 'mkdir', 'touch', 'sh']) {
       await place(name, `for d in /usr/bin /bin; do [ -x $d/${name} ] && exec $d/${name} "$@"; done`);
     }
@@ -79,7 +79,7 @@ describe('prepare.sh', () => {
       );
     });
 
-  it('installs the npm packages of a fresh clone without running their scripts, and not again', async () => {
+  it('installs the npm packages of a fresh clone once, without running their scripts', async () => {
     const first = await prepare();
     expect(first.calls).toEqual(['npm ci --ignore-scripts']);
     expect(first.status).toBe(0);
@@ -88,7 +88,7 @@ describe('prepare.sh', () => {
     expect(second.stderr).toBe('');
   });
 
-  it('installs them again when the lock file changed', async () => {
+  it('installs npm packages again when the lock file changed', async () => {
     await prepare();
     await writeFile(path.join(directory, 'package-lock.json'), '{"changed":true}');
     const later = new Date(Date.now() + 60_000);
@@ -96,7 +96,7 @@ describe('prepare.sh', () => {
     expect((await prepare()).calls).toHaveLength(2);
   });
 
-  it('accepts what the user installed with npm, if the sources of the native modules are there', async () => {
+  it('accepts npm packages of the user, if the sources of the native modules are there', async () => {
     for (const name of ['sd-notify', 'systemd-journald']) {
       await mkdir(path.join(directory, 'node_modules', name), { recursive: true });
     }
@@ -115,8 +115,8 @@ describe('prepare.sh', () => {
     expect(status).toBe(0);
   });
 
-  it.each(['mosquitto', 'nginx', 'tinyproxy', 'docker-registry'])(
-    'leaves no service running that it installed: %s',
+  it.each(['mosquitto', 'nginx', 'tinyproxy', 'docker-registry', 'postgresql'])(
+    'disables a service that it installed: %s',
     async (name) => {
       const { calls } = await prepare({ MISSING: name });
       expect(calls).toContain(`systemctl disable --now ${name}.service`);

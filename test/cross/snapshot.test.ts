@@ -59,7 +59,7 @@ describe('the startup snapshot of the units', () => {
     expect(readdirSync(at('misfits'))).toEqual([]);
   });
 
-  it('reports the failure of a program as the bundle does', () => {
+  it('reports the failure of a program like the bundle', () => {
     snapshot('make');
     const { status, lines } = snapshot('run', ['pull', 'No job']);
     expect(status).toBe(1);
@@ -71,7 +71,7 @@ describe('the startup snapshot of the units', () => {
     ['is cut off', () => truncateSync(at('snapshots/units.blob'), 100_000), []],
     ['is of another program or Node', () => writeFileSync(program, `${readFileSync(program, 'utf8')}\n`), []],
     ['is of other options', () => undefined, ['--no-lazy']],
-  ])('that %s lets the bundle run, with one line and a mark, and is made again', (_, spoil, more) => {
+  ])('that %s is replaced by the bundle, with one line and a mark, and made again', (_, spoil, more) => {
     snapshot('make');
     spoil();
     expect(snapshot('run', ['probe'], more)).toEqual({ status: 0, lines: fallback });
@@ -81,9 +81,9 @@ describe('the startup snapshot of the units', () => {
     expect(readdirSync(at('misfits'))).toEqual([]);
   });
 
-  it('that Node refuses, as for another processor, lets the bundle run', () => {
+  it('that Node refuses, as for another processor, is replaced by the bundle', () => {
     snapshot('make', [], ['--no-lazy']);
-    // The key is that of these options, the blob is not.
+    // The key fits these options, the blob does not.
     const key = readFileSync(at('snapshots/units.key'), 'utf8').replace(' --no-lazy', '');
     writeFileSync(at('snapshots/units.key'), key);
     const { status, lines } = snapshot('run', ['probe']);
@@ -93,12 +93,12 @@ describe('the startup snapshot of the units', () => {
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: [] });
   });
 
-  it('lets the bundle run if the unit may not write a mark', () => {
+  it('uses the bundle if the unit may not write a mark', () => {
     rmSync(at('misfits'), { recursive: true });
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: fallback });
   });
 
-  it('is made without compiled functions if Node cannot keep them', () => {
+  it('is made without compiled functions if Node cannot serialize them', () => {
     const node = at('picky-node');
     const lines = [
       '#!/bin/sh',
@@ -128,7 +128,7 @@ describe('the startup snapshot of the units', () => {
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: fallback });
   });
 
-  it('passes an order to stop on to the program, and ends with its status', async () => {
+  it('forwards SIGTERM to the program, and ends with its status', async () => {
     // Instead of Node, a program that reports its start and its end.
     const node = at('node');
     const lines = [

@@ -11,7 +11,7 @@ import { exitStatusOf, visitedExitStatus } from '../../src/device/agent/exit-sta
 const run = promisify(execFile);
 const debian = path.join(import.meta.dirname, '../../cross/debian');
 const device = path.join(import.meta.dirname, '../../src/device');
-/** The place of each unit file: beside the program that it confines. */
+/** The directory of each unit file, next to the program that it confines. */
 const unitFiles: Readonly<Record<string, string>> = {
   'wherryd.service': 'agent',
   'wherry-api.service': 'local-api',
@@ -48,7 +48,7 @@ describe.each(['postinst', 'prerm', 'postrm'])('the maintainer script %s', (name
     expect(await readFile(path.join(debian, name), 'utf8')).toMatch(/^#!\/bin\/sh\n(#.*\n)*set -e\n/);
   });
 
-  it('refuses to be called in a way it does not know', async () => {
+  it('refuses an unknown argument', async () => {
     await expect(run('sh', [path.join(debian, name), 'dance'])).rejects.toThrow(
       `${name} called with unknown argument 'dance'`,
     );
@@ -68,6 +68,7 @@ describe('the units', () => {
         ['wherry-examine.service', 'wherry-examine.service'],
         ['wherry-metadata.service', 'wherry-metadata.service'],
         ['wherry-metadata.socket', 'wherry-metadata.socket'],
+        ['wherry-metadata-proxy@.service', 'wherry-metadata-proxy@job.service'],
         ['wherry-pull@.service', 'wherry-pull@job.service'],
         ['wherry-render@.service', 'wherry-render@job.service'],
         ['wherry-seal.service', 'wherry-seal.service'],
@@ -76,7 +77,7 @@ describe('the units', () => {
         ['wherry-snapshot.path', 'wherry-snapshot.path'],
       ] as const;
       for (const [source, name] of units) {
-        // systemd checks that the program that starts the others exists.
+        // systemd checks that the program of a service exists.
         const text = await readFile(unitFile(source), 'utf8');
         const here = text.replaceAll(
           /\/usr\/lib\/wherry\/(snapshot|run-in-app) /g,
@@ -84,19 +85,22 @@ describe('the units', () => {
         );
         await writeFile(path.join(directory, name), here);
       }
+      // wherryd writes the socket of each pod.
+      const podSocket = '[Socket]\nListenStream=/run/x\nService=wherry-metadata-proxy@job.service\n';
+      await writeFile(path.join(directory, 'wherry-metadata-job.socket'), podSocket);
       const files = units.map(([, name]) => path.join(directory, name));
+      expect(units.map(([source]) => source).toSorted()).toEqual(Object.keys(unitFiles).toSorted());
       const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...files]);
-      // It loads everything that the units depend on too, so only what it says of them counts.
+      // It also checks the units that these depend on. Only its messages about these count.
       const about = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('wherry'));
-      // systemd has it since version 253; an older one, such as this machine may have, says that it
-      // ignores it.
+      // systemd before 253 does not have LogFilterPatterns, and reports that it ignores it.
       expect(about.filter((line) => !line.includes("Unknown key 'LogFilterPatterns'"))).toEqual([]);
     } finally {
       await rm(directory, { recursive: true });
     }
   });
 
-  it('[C217] end a program in an app with the local API, and then what it left', async () => {
+  it('[C217] end a program in an app, and its remaining processes, with the local API', async () => {
     const unit = await directives('wherry-exec@.service');
     expect(unit.get('BindsTo')).toBe('wherry-api.service');
     expect(unit.get('ExecStopPost')).toMatch(/ end$/);
@@ -115,13 +119,13 @@ describe('the units', () => {
     const unit = await directives('wherryd.service');
     expect(unit.get('Wants')).toContain('wherry-arm32.service');
     expect(unit.get('After')).toContain('wherry-arm32.service');
-    const asking = await directives('wherry-arm32.service');
-    expect(asking.get('ExecStart')).toMatch(/^-/);
-    // A refusal by setarch does not count as an answer.
-    expect(asking.get('StandardOutput')).toBe('truncate:/run/wherry/arm32');
-    expect(asking.get('StandardError')).toBe('journal');
-    expect(asking.get('CapabilityBoundingSet')).toBe('');
-    expect(asking.get('User')).toBe('wherry-pull');
+    const arm32 = await directives('wherry-arm32.service');
+    expect(arm32.get('ExecStart')).toMatch(/^-/);
+    // An error message of setarch is not an answer.
+    expect(arm32.get('StandardOutput')).toBe('truncate:/run/wherry/arm32');
+    expect(arm32.get('StandardError')).toBe('journal');
+    expect(arm32.get('CapabilityBoundingSet')).toBe('');
+    expect(arm32.get('User')).toBe('wherry-pull');
   });
 
   it('restart a supervisor that dies or hangs, without a limit', async () => {
@@ -133,7 +137,7 @@ describe('the units', () => {
   });
 
   it.each(['wherry-api.service', 'wherry-metadata.service', 'wherry-metadata-proxy@.service'])(
-    '[C247] have a socket of %s outlast any number of failures',
+    '[C247] keep the socket of %s after any number of failures',
     async (name) => {
       const unit = await directives(name);
       expect(unit.get('StartLimitIntervalSec')).toBe('0');
@@ -143,7 +147,7 @@ describe('the units', () => {
     },
   );
 
-  it('make the snapshot as often as a supervisor that ends at once is started', async () => {
+  it('allow a snapshot at each start of a supervisor that ends at once', async () => {
     const [wherryd, snapshot] = [
       await directives('wherryd.service'),
       await directives('wherry-snapshot.service'),
@@ -191,7 +195,7 @@ describe('the units', () => {
     },
   );
 
-  it('start their programs with the options that their snapshot is made with', async () => {
+  it('start their programs with the options of their snapshot', async () => {
     const command = async (unit: string) => (await directives(unit)).get('ExecStart');
     const made = (await command('wherry-snapshot.service'))?.replace('/snapshot make ', '/snapshot run ');
     expect(await command('wherry-pull@.service')).toBe(`${String(made)} pull %i`);
@@ -236,14 +240,13 @@ describe('the units', () => {
     expect(unit.get('RestrictAddressFamilies')).toBe('AF_UNIX');
     expect(unit.get('TemporaryFileSystem')).toBe('/etc:ro /run:ro /var:ro');
     expect(unit.get('ReadWritePaths')).toBe('/var/lib/wherry/partial/%i');
-    // open_by_handle_at(2) is what this capability is dangerous for; systemd counts it among the
-    // privileged calls.
+    // The capability is dangerous because of open_by_handle_at(2), which is in @privileged.
     expect(unit.get('SystemCallFilter')).toContain('~@privileged');
     expect(unit.get('MemoryMax')).toBe('96M');
     expect(unit.get('MemorySwapMax')).toBe('0');
   });
 
-  it.each(['prerm', 'postrm'])('are ended by %s with the package, renderings too', async (script) => {
+  it.each(['prerm', 'postrm'])('are stopped by %s, renderings too', async (script) => {
     expect(await readFile(path.join(debian, script), 'utf8')).toMatch(/'wherry-render@\*(\.service)?'/);
   });
 
