@@ -2,7 +2,7 @@ import type { Board } from '../qemu/index.ts';
 import type { Scene } from '../test/board/scene.ts';
 import { median, type Measurement } from './table.ts';
 
-/** What a group of measurements works with. */
+/** The parameters of a group of measurements. */
 export interface Bench {
   /** The board, booted at its first use. */
   readonly scene: () => Promise<Scene>;
@@ -21,8 +21,7 @@ export interface Group {
   /** A description, for `--help`. */
   readonly about: string;
   /**
-   * Takes long and is for another board than the usual one: only measured when it is requested by
-   * name.
+   * Takes long and requires another board than the default one, so it must be requested by name.
    */
   readonly onlyByName?: true;
   readonly measure: (bench: Bench) => Promise<readonly Measurement[]>;
@@ -61,8 +60,8 @@ export async function roundsOf<Name extends string>(
 }
 
 /**
- * Runs a script on the board and returns the last number that it prints: scripts take the time
- * themselves, on the board's clock, so that the way to the board is not measured.
+ * Runs a script on the board and returns the last number that it prints. Scripts measure time with
+ * the board's clock, so that the connection to the board does not count.
  */
 export async function numberFrom(board: Board, script: string, timeoutMs = 300_000): Promise<number> {
   const output = await board.check(`set -eu -o pipefail\n${shellFunctions}\n${script}`, { timeoutMs });
@@ -78,9 +77,9 @@ export async function secondsOf(board: Board, script: string, timeoutMs = 300_00
 }
 
 /**
- * `now`: seconds of the clock, to a microsecond, which nothing sets while a board is measured;
- * `since START [END]`: the difference. `at` reads one JSON line of journalctl and prints when
- * journald got the message, on the same clock.
+ * `now` prints the seconds of the clock, to a microsecond; nothing sets the clock while a board is
+ * measured. `since START [END]` prints the difference. `at` reads one JSON line of journalctl and
+ * prints when journald received the message, by the same clock.
  */
 const shellFunctions = `
 now() { echo "$EPOCHREALTIME"; }
@@ -89,8 +88,7 @@ at() { sed -E 's/.*"__REALTIME_TIMESTAMP":"([0-9]+)([0-9]{6})".*/\\1.\\2/'; }
 `;
 
 /**
- * Modules of Node that wherryd uses, loaded in a process that does nothing else: the peer of the
- * resident program.
+ * Modules of Node that wherryd uses. A process that only loads them is the peer of wherryd.
  */
 export const coreModules = ['net', 'tls', 'crypto', 'zlib', 'http', 'child_process', 'worker_threads', 'fs'];
 

@@ -10,21 +10,20 @@ import type { BuiltImage, Scene } from '../test/board/scene.ts';
 /** Bytes of a file in the image: the mean of the root file systems of distributions. */
 const fileBytes = 64 * 1024;
 /**
- * One part in this many of a file cannot be compressed; the rest is words. The whole is compressed
- * to about half its size.
+ * A quarter of each file is noise, which cannot be compressed; the rest is words. gzip compresses a
+ * file to {@link compressedShare} of its size.
  */
 const noiseOneIn = 4;
 
 /**
- * An image of busybox with as many files as it takes to make a download of about `megabytes`; the
- * same at every run.
+ * An image of busybox with enough files for a download of about `megabytes`; the same in every run.
  */
 export async function bulkImage(scene: Scene, boardName: string, megabytes: number): Promise<BuiltImage> {
   return await imageOf(scene, boardName, `bulk-${megabytes}`, bulkContents(megabytes));
 }
 
 /**
- * The contents of files whose compressed size is about `megabytes`; the same at every run.
+ * The contents of files whose compressed size is about `megabytes`; the same in every run.
  */
 export function bulkContents(megabytes: number): readonly Buffer[] {
   const text = words();
@@ -43,7 +42,7 @@ export async function gigabyteImage(scene: Scene, boardName: string): Promise<Bu
   return await imageOf(scene, boardName, 'gigabyte', Array<Buffer>(256).fill(content));
 }
 
-/** Busybox, asleep, with files of these contents. */
+/** An image of a sleeping busybox with files of these contents. */
 async function imageOf(
   scene: Scene,
   boardName: string,
@@ -101,7 +100,7 @@ function fileContent(text: Buffer, index: number): Buffer {
   return content;
 }
 
-/** Bytes that look random and are the same at every run. */
+/** Pseudo-random bytes, the same in every run. */
 function noiseBytes(seed: string, length: number): Buffer {
   return createHash('shake256', { outputLength: length }).update(seed).digest();
 }

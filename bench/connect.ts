@@ -1,6 +1,6 @@
 import { coreModules, inTurn, numberFrom, secondsOf, type Group } from './bench.ts';
 
-/** How long a device is without its supervisor after an upgrade or a crash. */
+/** The time that a device lacks its supervisor after an upgrade or a crash. */
 export const connectGroup: Group = {
   about: 'start of wherryd until it is connected',
   measure: async (bench) => {

@@ -2,7 +2,7 @@ import { gigabyteImage } from './bulk-image.ts';
 import type { Group } from './bench.ts';
 import { memoryOfPull } from './pull.ts';
 
-/** The board's disk has room for the object; an emulated ARMv7 board takes its time. */
+/** Time limit of the pull on an emulated ARMv7 board, in milliseconds. */
 const timeoutMs = 3_600_000;
 
 /**

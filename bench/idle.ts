@@ -2,7 +2,7 @@ import { numberFrom, type Group } from './bench.ts';
 
 /** Idle writes wear out flash, and idle processor time drains a battery. */
 export const idleGroup: Group = {
-  about: 'bytes written to the disk, and processor taken, while nothing happens',
+  about: 'bytes written to the disk, and processor time, at idle',
   measure: async ({ scene: getScene, idleMinutes, say }) => {
     const scene = await getScene();
     const { board } = scene;

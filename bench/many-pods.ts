@@ -7,19 +7,19 @@ import type { Measurement } from './table.ts';
 /** Pods of one kind, on one board. */
 interface Crowd {
   readonly pods: number;
-  /** In the network of the host with one, in the default bridge with a host port with two. */
+  /** With one, in the network of the host; with two, in the default bridge with a host port. */
   readonly apps: 1 | 2;
   /** Megabytes of private memory that wherryd may have with them. */
   readonly supervisor?: number;
 }
 
 /**
- * The memory of each of many pods beside its app, and whether they all run: for a board with little
- * memory.
+ * The memory that each of many pods uses besides its app, on a board with little memory. All must
+ * run.
  */
 export const manyGroup: Group = crowdGroup({ pods: 30, apps: 1 });
 
-/** The same of pods of two apps with a network and a host port. */
+/** The same for pods of two apps with a network and a host port. */
 export const pairsGroup: Group = crowdGroup({ pods: 10, apps: 2, supervisor: 16 });
 
 function crowdGroup(crowd: Crowd): Group {
@@ -48,8 +48,8 @@ async function measureCrowd(
     const event = await scene.deploy(desired, 1_800_000);
     if (event.outcome !== 'committed') throw new Error(`not deployed: ${JSON.stringify(event)}`);
     const seconds = (performance.now() - started) / 1000;
-    const { pods: told } = await scene.report(({ currentVersion }) => currentVersion === desired.version);
-    const healthy = told.filter((pod) => pod.healthy).length;
+    const { pods: reported } = await scene.report(({ currentVersion }) => currentVersion === desired.version);
+    const healthy = reported.filter((pod) => pod.healthy).length;
     if (healthy !== count) throw new Error(`${healthy} of ${count} pods run`);
     return seconds;
   };
@@ -88,7 +88,7 @@ async function measureCrowd(
       },
     );
   }
-  // A board without controllers shares its memory with other work of this machine.
+  // A board without controllers shares its memory with other processes of this machine.
   const ofBoard = board.lacks.controllers === undefined;
   return rows.filter(({ name }) => ofBoard || !/the board|beside its apps/.test(name));
 }
@@ -108,7 +108,7 @@ function podOf(image: BuiltImage, index: number, apps: Crowd['apps']) {
   };
 }
 
-/** Megabytes that each of these podman pods takes beside its apps, without the first. */
+/** Megabytes that each podman pod except the first uses besides its apps. */
 async function besideByPodman(
   scene: Scene,
   image: BuiltImage,
@@ -140,7 +140,7 @@ async function besideByPodman(
   return { board: each('board') - each('apps'), others: each('others') };
 }
 
-/** Of a board without controllers podman cannot limit anything either. */
+/** On a board without controllers podman cannot limit anything either. */
 function limits(board: Board): string {
   return board.lacks.controllers === undefined ? '' : '--cgroups=disabled --pids-limit=-1';
 }

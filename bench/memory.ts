@@ -3,7 +3,7 @@ import { coreModules, inTurn, numberFrom, type Group } from './bench.ts';
 import { median, type Measurement } from './table.ts';
 
 const pods = ['one', 'two', 'three'];
-/** Until wherryd has reported a deployment and has collected its heap. */
+/** The time after which wherryd has reported a deployment and has collected its heap. */
 const restSeconds = 30;
 
 /**
@@ -121,7 +121,7 @@ async function memoryOf(board: Board, pids: string): Promise<Memory> {
   return { rss, pss, dirty };
 }
 
-/** Loads the modules, waits until it is idle, and is measured like wherryd. */
+/** The memory of an idle Node that has loaded the modules, measured like wherryd. */
 async function memoryOfBareNode(board: Board): Promise<Memory> {
   const program = `for (const name of ${JSON.stringify(coreModules)}) require(name); setInterval(() => {}, 1e9); console.log(1)`;
   await board.check(`set -eu
@@ -153,7 +153,7 @@ async function memoryOfUnit(board: Board, start: string, unit: string): Promise<
 }
 
 /**
- * Processes of the whole board, kernel threads apart, with and without a pod; the app itself does
+ * A script that prints how many processes a pod adds to the board. Kernel threads and the app do
  * not count.
  */
 function processesOfAPod(unit: string): string {
@@ -168,7 +168,7 @@ function processesOfAPod(unit: string): string {
     done | sort -n | sed -n 3p`;
 }
 
-/** Megabytes of both daemons, shared pages divided, after they came to rest. */
+/** PSS of both daemons at idle, in megabytes. */
 async function memoryOfDocker(board: Board): Promise<number> {
   // Packages are only unpacked on the board; their maintainer scripts would have done this.
   await board.check(`getent group docker >/dev/null || groupadd -r docker

@@ -30,7 +30,7 @@ export const metadataGroup: Group = {
     const middle = (kind: keyof Round): number => median(rounds.map((round) => round[kind]));
     const often = `metadata at ${perSecond} requests a second`;
     return [
-      // Only the very first request finds neither program running.
+      // Neither program runs before the first request of the first round.
       { name: 'metadata, the first request, ms', ours: rounds[0]?.first ?? Number.NaN },
       {
         name: `${often}: 50 of 100 take, ms; peer: a bare Node server`,
@@ -48,7 +48,7 @@ export const metadataGroup: Group = {
   },
 };
 
-/** Milliseconds from when requests were due; `cpu` is what the service spent on each. */
+/** Milliseconds from the due time of a request to its answer; `cpu`: processor time of one. */
 interface Round {
   readonly first: number;
   readonly p50: number;
@@ -64,9 +64,9 @@ function at(sorted: readonly number[], percent: number): number {
 }
 
 /**
- * Sends requests from the network of the pod, each over a new connection as `curl` would, and
- * without waiting for earlier answers: a slow answer counts for those that it delays. The first
- * request is answered before the others begin.
+ * Sends requests from the network of the pod, each over a new connection like `curl`, and does not
+ * wait for earlier answers. So a slow answer counts for the requests that it delays. The others
+ * start after the answer to the first one.
  */
 async function ask(board: Board, unit: string): Promise<Round> {
   const output = await board.check(

@@ -3,7 +3,7 @@ import { deployPod, importIntoPodman, podmanRun, startOf, waitForEnd } from './p
 
 /**
  * From the start request until the first output of an app in a bridge network, with a port of the
- * host. Both detach the network at each end, and attach it again at each start.
+ * host. Both wherry and podman attach the network at each start and detach it at each end.
  */
 export const networkGroup: Group = {
   about: 'start of an app in a bridge network with a port of the host',

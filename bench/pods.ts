@@ -17,7 +17,7 @@ export interface Pod {
 /** The parameters of a benchmark's pod. */
 export interface PodWish {
   readonly image: BuiltImage;
-  /** Makes it a new pod: the manifest of each round differs. */
+  /** A different number in the manifest makes it a new pod. */
   readonly round: number;
   /**
    * In the default bridge, with this port of the host forwarded to the port `http` of the image.
@@ -74,7 +74,7 @@ export function firstOutput(unit: string): string {
       awk -v a="$start" -v b="$said" 'BEGIN { exit !(b + 0 > a + 0) }'; do sleep 0.2; done`;
 }
 
-/** From wherryd's log entry that it compiles the pod, whose image is already there. */
+/** The time from wherryd's log entry that it compiles the pod, whose image it has, to output. */
 export function sinceStage({ unit, version }: Pod): string {
   return `stage=$(journalctl -b -q -o json --output-fields=MESSAGE _SYSTEMD_UNIT=wherryd.service \\
       WHERRY_VERSION=${version} WHERRY_PHASE=stage | head -n 1)

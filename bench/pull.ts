@@ -10,7 +10,7 @@ import { line, median, type Measurement } from './table.ts';
  * Pulls of two sizes give the cost of a megabyte; a pull of a tiny image gives the fixed cost.
  */
 export const pullGroup: Group = {
-  about: 'pull of an image: time, memory, what is written',
+  about: 'pull of an image: time, memory, written bytes',
   measure: async (bench) => {
     const scene = await bench.scene();
     const { board } = scene;
@@ -174,7 +174,7 @@ async function deploy(scene: Scene, image: BuiltImage, timeoutMs = 900_000): Pro
 }
 
 /**
- * The same with a shell and the board's own programs: no signature, no limits, the same object.
+ * Makes the same object with a shell and programs of the board, without signature and limits.
  */
 async function pipeline(board: Board, image: BuiltImage): Promise<Times> {
   const object = '/var/lib/wherry/bench.erofs';
@@ -234,9 +234,9 @@ export interface PullMemory {
 }
 
 /**
- * Samples the pull unit several times a second, in a pull whose time does not count. Pages of files
- * count in its cgroup too, up to its limit, but the kernel can reclaim them at any time, so held
- * memory is counted separately.
+ * Samples the pull unit several times a second, in a pull whose time does not count. Its cgroup
+ * also includes pages of files, up to its limit. The kernel can reclaim them at any time, so the
+ * memory that it cannot reclaim is counted separately.
  */
 export async function memoryOfPull(
   bench: Bench,

@@ -39,28 +39,28 @@ const nativeGroups = [
 
 const help = `Usage: npm run bench -- [--only PATTERN] [--json] [--quick] [--board NAME]
 
-Measures wherry and its peers side by side on one emulated board, and prints a table of what is to hold (about 40 minutes).
+Measures wherry and its peers side by side on one emulated board, and prints a table of measurements and bounds (about 40 minutes).
 
-  --only PATTERN  only groups whose names match this regular expression; without it, all but those marked *:
+  --only PATTERN  only groups whose names match this regular expression (default: all except those marked *):
 ${Object.entries(groups)
   .map(
     ([name, { about, onlyByName }]) =>
       `                    ${`${name}${onlyByName ? '*' : ''}`.padEnd(9)} ${about}`,
   )
   .join('\n')}
-  --json          print one JSON array of {name, ours, peer, ratio, bound, ok} in place of the table
-  --quick         fewer rounds, smaller images, a shorter look at the idle board: to see that it works, not to compare
+  --json          print one JSON array of {name, ours, peer, ratio, bound, ok} instead of the table
+  --quick         fewer rounds, smaller images, a shorter idle time: a test of the benchmarks, not for comparison
   --board NAME    a board with podman, docker.io and containerd (default: bench-armv8)
   --native        at full speed, in a container of this machine's architecture: ${nativeGroups.join(', ')} (about ten minutes)
-  --instructions  in place of all that: count ARM instructions under user-mode QEMU (about three minutes, no board)
-  --check         … and fail where a count has grown by more than 10 % past bench/instructions.json
+  --instructions  instead: count ARM instructions under user-mode QEMU (about three minutes, no board)
+  --check         … and fail if a count has grown by more than 10 % past bench/instructions.json
   --store         … and replace the counts in bench/instructions.json
-  --fleet COUNT   in place of all that: rollouts to so many simulated devices on a broker of this machine (minutes; 1000,10000
+  --fleet COUNT   instead: rollouts to COUNT simulated devices on a broker of this machine (minutes; 1000,10000
                   makes two runs and compares them)
   --broker NAME   … mosquitto (default), rabbitmq or nats, the last two as three nodes
   --help          print this
 
-A bound is one of the ratio, or of our own number where there is no peer. Missed bounds are printed and are no failure; the
+A bound applies to the ratio, or without a peer to our number. Missed bounds are printed and are not failures; the
 status is 0 when everything could be measured.
 `;
 

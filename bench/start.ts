@@ -4,7 +4,7 @@ import { deployPod, importIntoPodman, podmanRun, sinceStage, startOf, waitForEnd
 
 /**
  * From the start request until the first output of the app reaches journald, or the reader of
- * podman's output. The same app, root file system and limits for everybody.
+ * podman's output. All variants have the same app, root file system and limits.
  */
 export const startGroup: Group = {
   about: 'start of an app: again, at boot, for the first time',
@@ -79,9 +79,9 @@ export const startGroup: Group = {
 };
 
 /**
- * What an expert of systemd would write: the image, an overlay over it, crun with the pod's own
- * bundle and limits. The overlay is mounted with the service and unmounted with it; its upper layer
- * is in memory.
+ * Units as an expert of systemd would write them: the image, an overlay over it, crun with bundle
+ * and limits of the pod. The overlay is mounted and unmounted with the service; its upper layer is
+ * in memory.
  */
 function handWritten(image: BuiltImage, bundle: string, limited: boolean): string {
   return `set -eu

@@ -1,13 +1,13 @@
-/** One measured line, before it is judged. */
+/** One measurement, before it is compared with its bound. */
 export interface Measurement {
-  /** What was measured, with the unit of `ours` and `peer`, and what the peer is. */
+  /** The measured value, with the unit of `ours` and `peer`, and the peer. */
   readonly name: string;
   readonly ours: number;
   /** Absent when nothing is compared. */
   readonly peer?: number;
   /**
-   * The most that `ours / peer` may be, or `ours` where there is no peer. Absent when the line is
-   * for information.
+   * The upper bound of `ours / peer`, or of `ours` without a peer. Absent when the line is for
+   * information.
    */
   readonly bound?: number;
 }
@@ -38,7 +38,7 @@ export function median(values: readonly number[]): number {
   return (high + (sorted[middle - 1] ?? high)) / 2;
 }
 
-/** A line through two points: how much `y` grows per `x`, and what it is at zero. */
+/** A line through two points: the growth of `y` per `x`, and `y` at zero. */
 export function line(
   from: { readonly x: number; readonly y: number },
   to: { readonly x: number; readonly y: number },
@@ -51,7 +51,7 @@ export function line(
 /** Judges a measurement. Bounds apply to the measured value, not to the rounded one. */
 export function judge({ name, ours, peer, bound }: Measurement): Row {
   for (const value of peer === undefined ? [ours] : [ours, peer]) {
-    if (!Number.isFinite(value)) throw new RangeError(`${name}: ${value} is no measurement`);
+    if (!Number.isFinite(value)) throw new RangeError(`${name}: ${value} is not a measurement`);
   }
   const ratio = peer === undefined ? null : ours / peer;
   if (ratio !== null && !Number.isFinite(ratio))

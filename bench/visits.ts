@@ -2,18 +2,19 @@ import type { Board } from '../qemu/index.ts';
 import { numberFrom, type Group } from './bench.ts';
 import { median } from './table.ts';
 
-/** What is written at the end of a visit (src/device/agent/daemon.ts). */
+/** The log entry at the end of a visit (src/device/agent/daemon.ts). */
 const endOfVisit = 'the visit to the broker is over';
 const pods = ['one', 'two', 'three'];
 const services = 'system.slice';
 
 /**
- * What a device that visits its broker by a timer pays for each visit, beside a wherryd that stays
- * connected. Of a visit all services of the board count, because wherryd has the command examined
- * by a unit; of the wherryd that stays only itself.
+ * The processor time of a visit to the broker by a timer, compared with a wherryd that stays
+ * connected. For a visit all services of the board count, because a unit examines the command. For
+ * the resident wherryd only its own service counts.
  */
 export const visitsGroup: Group = {
-  about: 'processor of a visit to the broker (connection = "timer") beside an hour of a resident wherryd',
+  about:
+    'processor time of a visit to the broker (connection = "timer") and of an hour of a resident wherryd',
   measure: async ({ scene: getScene, idleMinutes, rounds, say }) => {
     const scene = await getScene();
     const { board } = scene;
@@ -21,7 +22,7 @@ export const visitsGroup: Group = {
     await scene.deploy(scene.desired(pods.map((name) => ({ name, image }))));
     await board.check('sleep 60', { timeoutMs: 120_000 });
 
-    // Its keepalive and its look at the last report have their turn every five minutes.
+    // It sends a keepalive and checks its last report every five minutes.
     say(`watching a resident wherryd for ${idleMinutes} minutes`);
     const wherryd = 'system.slice/wherryd.service';
     const before = await processorOf(board, wherryd);
@@ -54,7 +55,7 @@ export const visitsGroup: Group = {
   },
 };
 
-/** Seconds that a control group took since it was made, what ended in it included. */
+/** Processor seconds of a control group since its creation, including ended processes. */
 async function processorOf(board: Board, group: string): Promise<number> {
   return await numberFrom(
     board,
@@ -62,7 +63,7 @@ async function processorOf(board: Board, group: string): Promise<number> {
   );
 }
 
-/** Waits until so many visits have ended since the board started, and nothing of wherryd runs. */
+/** Waits until `count` visits have ended since the board started, and wherryd is inactive. */
 async function untilVisited(board: Board, count: number): Promise<void> {
   await board.waitFor(
     `journalctl -b -u wherryd -o cat | grep -c '${endOfVisit}'; systemctl show -P ActiveState wherryd`,

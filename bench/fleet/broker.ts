@@ -14,7 +14,7 @@ export function isFleetBroker(name: string): name is FleetBroker {
   return fleetBrokers.some((known) => known === name);
 }
 
-/** One Mosquitto, or a cluster of three nodes. @throws an error when it is not installed */
+/** One Mosquitto, or a cluster of three nodes. @throws Error when it is not installed */
 export async function makeFleetBroker(name: FleetBroker): Promise<BrokerUnderTest> {
   const missing = (debianPackage: string) =>
     new Error(`${name} is missing: install Debian's package ${debianPackage}`);
@@ -33,8 +33,8 @@ export async function makeFleetBroker(name: FleetBroker): Promise<BrokerUnderTes
 }
 
 /**
- * The settings of docs/operator.md for many devices: each write of Mosquitto is its whole store,
- * and by default it drops messages when more than 1,000 wait for a client.
+ * The settings of docs/operator.md for many devices: Mosquitto writes its whole store each time,
+ * and by default drops messages when more than 1,000 are queued for a client.
  */
 async function manyOnMosquitto(): Promise<BrokerUnderTest> {
   const directory = await mkdtemp(join(tmpdir(), 'wherry-mosquitto-store-'));

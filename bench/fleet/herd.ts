@@ -1,6 +1,6 @@
 import type { SimLine } from './programs.ts';
 
-/** How devices came back after every connection was lost. */
+/** How devices reconnected after every connection was lost. */
 export interface Herd {
   /** Attempts per second in the intervals that are wholly within the window. */
   readonly least: number;
@@ -11,8 +11,8 @@ export interface Herd {
 }
 
 /**
- * Judges the numbers that `wherry sim` printed after the connections were lost. The first interval
- * has the loss within it, so the window begins with the second at the latest.
+ * Evaluates the numbers that `wherry sim` printed after the connections were lost. The loss is in
+ * the first interval, so the window begins with the second one at the latest.
  */
 export function attemptsAfterRestart(
   lines: readonly SimLine[],

@@ -10,7 +10,7 @@ import { type Devices, Programs, ran, type Ran } from './programs.ts';
 
 export interface FleetRequest {
   /**
-   * Numbers of devices, one run each; the cost for a device is compared with that of the first run.
+   * Numbers of devices, one run each. The cost of a device is compared with that in the first run.
    */
   readonly counts: readonly number[];
   readonly broker: string;
@@ -22,12 +22,12 @@ export interface FleetRequest {
 const windowSeconds = 60;
 const stages = ['--stage', '1%', '--stage', '10%', '--stage', '50%', '--soak', '0s'];
 const errors = ['--errors', '5'];
-/** What a rollout to thousands may take on a busy machine. */
+/** Time limit of a rollout to thousands of devices on a busy machine, in milliseconds. */
 const patienceMs = 1_800_000;
 
 /**
- * Rollouts to simulated devices: a good one, one that halts, its undoing, and a broker that
- * restarts.
+ * Rollouts to simulated devices: a good one, its undoing, one that halts, and a restart of the
+ * broker.
  */
 export async function benchFleet({ counts, broker, json, say }: FleetRequest): Promise<number> {
   if (!isFleetBroker(broker)) throw new Error(`--broker takes ${fleetBrokers.join(', ')}`);

@@ -31,8 +31,8 @@ export interface SimLine {
 }
 
 /**
- * `wherry` of this tree as JavaScript, so that nothing is compiled while it is measured, each run
- * in a process of its own.
+ * `wherry` of this tree, each run in its own process. It is compiled to JavaScript before, so that
+ * the measurement does not include the compiler.
  */
 export class Programs {
   readonly #directory: string;
@@ -41,7 +41,7 @@ export class Programs {
     this.#directory = directory;
   }
 
-  /** @param directory where it may write; it has `fleet`, too */
+  /** @param directory for its files; contains the fleet directory `fleet` */
   static async make(directory: string): Promise<Programs> {
     await build({
       entryPoints: [join(root, 'src/cli/wherry.ts')],
@@ -84,7 +84,7 @@ export class Programs {
   }
 }
 
-/** A program that may write its cost to descriptor 3 at its end. */
+/** Runs a program that may write its resource usage to descriptor 3 at its end. */
 export async function ran(program: string, args: readonly string[]): Promise<Ran> {
   const startedMs = performance.now();
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
@@ -132,12 +132,12 @@ export class Devices {
       if (last !== undefined && isWanted(last)) return last;
       if (this.#ended) throw new Error('wherry sim ended');
       if (performance.now() > deadlineMs)
-        throw new Error(`the simulated devices got no further than ${JSON.stringify(last)}`);
+        throw new Error(`the simulated devices stopped at ${JSON.stringify(last)}`);
       await sleep(200);
     }
   }
 
-  /** The numbers after everything that is under way has been counted. */
+  /** The numbers of the second line from now, which include everything that has happened before. */
   async settled(): Promise<SimLine> {
     const seen = this.lines.length;
     await this.until(() => this.lines.length > seen + 1, 60_000);

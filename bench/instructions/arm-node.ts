@@ -11,10 +11,10 @@ export interface ArmNode {
   /** As `process.version`. */
   readonly version: string;
   /**
-   * Runs Node and counts what it executes in user space, in all threads. Child processes are not
-   * counted: QEMU hands them to the host.
+   * Runs Node and counts the instructions of all its threads in user space. Child processes are not
+   * counted, because QEMU starts them on the host.
    *
-   * @throws Error with what it printed, when it ends with another status
+   * @throws Error with its output, when it ends with another status
    */
   count(args: readonly string[], options?: RunOptions): Promise<number>;
 }
@@ -23,7 +23,7 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Runs in this directory. */
   readonly cwd?: string;
-  /** Ends with this status; 0 when absent. */
+  /** The expected exit status; by default 0. */
   readonly status?: number;
   /**
    * Replaces /etc for the program; /run and /var/lib are empty then, and writes to them are
@@ -47,7 +47,7 @@ export async function armNode(say: (sentence: string) => void): Promise<ArmNode>
       const qemu = ['-cpu', 'cortex-a53', '-L', root, '-plugin', `${plugin},out=${counts}`, program];
       const command = ['qemu-aarch64', ...qemu, ...args];
       await runToEnd(options.hidden === undefined ? command : inNamespace(options.hidden, command), options);
-      // A forked child that could not execute its program has left a line of its own before.
+      // A forked child that could not execute its program has written a line before.
       return Number(readFileSync(counts, 'utf8').trim().split('\n').at(-1));
     } finally {
       rmSync(directory, { recursive: true });
@@ -92,8 +92,7 @@ async function compiledPlugin(): Promise<string> {
   const source = join(import.meta.dirname, 'counting-plugin.c');
   const said = await runTool('qemu-user', 'qemu-aarch64', ['--version']);
   const major = Number(/version (\d+)\./.exec(said)?.[1]);
-  // Version 9.0 ended the support of interfaces before 2; the calls that are used here are the same
-  // in all of them.
+  // QEMU 9.0 requires version 2 of the interface. The calls used here are the same in all versions.
   const pluginVersion = major >= 9 ? 2 : 1;
   const directory = await cached(
     'counting-plugin',
@@ -106,7 +105,7 @@ async function compiledPlugin(): Promise<string> {
   return join(directory, 'count.so');
 }
 
-/** Needs no root where users may make namespaces. */
+/** Requires root only where users may not create namespaces. */
 function inNamespace(etc: string, command: readonly string[]): readonly string[] {
   const script =
     'mount --bind "$0" /etc && mount -t tmpfs none /run && mount -t tmpfs none /var/lib && exec "$@"';

@@ -14,8 +14,8 @@ const root = join(import.meta.dirname, '../..');
 const megabytes = [4, 16] as const;
 
 /**
- * Counts what Node and the programs of the package execute on an ARMv8 processor. Takes about two
- * minutes.
+ * Counts the instructions of Node and the programs of the package on an ARMv8 processor. It takes
+ * about two minutes.
  */
 export async function countPrograms(say: (sentence: string) => void): Promise<StoredCounts> {
   const directory = mkdtempSync(join(tmpdir(), 'wherry-instructions-'));
@@ -61,7 +61,7 @@ class Counter {
   readonly #programs: string;
   readonly #directory: string;
   readonly #say: (sentence: string) => void;
-  /** The options of Node that use it. */
+  /** The options of Node for the snapshot. */
   readonly #snapshot: readonly string[];
 
   constructor(node: ArmNode, programs: string, directory: string, say: (sentence: string) => void) {
@@ -72,7 +72,7 @@ class Counter {
     this.#snapshot = ['--snapshot-blob', join(directory, 'units.blob')];
   }
 
-  /** The minimum of some counts: disturbances of a run only add to it. */
+  /** The minimum of some counts, since disturbances only add instructions. */
   async #least(name: string, count: () => Promise<number>, runs = 2): Promise<number> {
     let least = Number.POSITIVE_INFINITY;
     for (let run = 0; run < runs; run++) least = Math.min(least, await count());
@@ -85,7 +85,7 @@ class Counter {
     return await this.#least('node -e 0', () => this.#node.count(['-e', '0']));
   }
 
-  /** As cross/debian/snapshot makes it. */
+  /** Makes the snapshot like cross/debian/snapshot. */
   async makeSnapshot(): Promise<void> {
     const { flags, environment } = unitCommand('wherry-snapshot.service');
     const args = [...flags, ...this.#snapshot, '--build-snapshot', join(this.#programs, unitBundle), 'warm'];
@@ -125,8 +125,8 @@ class Counter {
   }
 
   /**
-   * There is no systemd to call: wherryd ends with 1. Its directories are hidden from the host in a
-   * mount namespace.
+   * wherryd ends with status 1, because it finds no systemd. A mount namespace hides the host's
+   * directories from it.
    */
   async wherryd(): Promise<number> {
     const { flags, environment } = unitCommand('wherryd.service');

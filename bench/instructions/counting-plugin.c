@@ -2,8 +2,8 @@
  * A TCG plugin for user-mode QEMU: counts the instructions that one process executes in user space, over all of its threads, and
  * appends the sum to the file that the argument out= names.
  *
- * Debian ships no qemu-plugin.h, so the declarations that are used are repeated here (QEMU, include/qemu/qemu-plugin.h). QEMU
- * refuses plugins that were built for an interface older than it supports: PLUGIN_VERSION comes from the command line.
+ * Debian does not ship qemu-plugin.h, so this file repeats the declarations that it uses (QEMU, include/qemu/qemu-plugin.h). QEMU
+ * refuses plugins of an interface older than it supports, so the compiler's command line defines PLUGIN_VERSION.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, void (*ended)(qe
 
 __attribute__((visibility("default"))) int qemu_plugin_version = PLUGIN_VERSION;
 
-/* Each thread has a cache line of its own, so no count is lost and none is waited for. */
+/* Each thread has its own counter in its own cache line, so counting needs no locks. */
 static struct {
     uint64_t instructions;
     uint64_t unused[7];

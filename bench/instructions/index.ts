@@ -9,7 +9,7 @@ const bounds: Partial<Record<Counted, number>> = { pullPerMegabyte: 80 };
 
 export interface InstructionOptions {
   readonly json: boolean;
-  /** Fails where a count has grown past the stored one. */
+  /** Fails when a count has grown past the stored one. */
   readonly check: boolean;
   /** Replaces the stored counts. */
   readonly store: boolean;
@@ -17,7 +17,7 @@ export interface InstructionOptions {
 }
 
 /**
- * Counts ARM instructions, which the load of this machine does not change, and prints the table.
+ * Counts ARM instructions and prints the table. The load of this machine has no influence.
  *
  * @returns the exit status
  */

@@ -24,8 +24,8 @@ export interface PullScene {
 }
 
 /**
- * Makes an image of about `megabytes` and serves it. A program that stores the tar stands for
- * `mkfs.erofs`, whose instructions are not counted.
+ * Makes an image of about `megabytes` and serves it. A program that stores the tar replaces
+ * `mkfs.erofs`, whose instructions do not count.
  */
 export async function pullScene(directory: string, server: WebServer, megabytes: number): Promise<PullScene> {
   const title = `bulk-${megabytes}`;
@@ -101,8 +101,8 @@ export async function pullScene(directory: string, server: WebServer, megabytes:
 }
 
 /**
- * A command that a device accepts, signed by so many keys, all of which must sign. Returns the
- * directory that the examining unit is started with.
+ * A command that a device accepts, with `signatures` keys, all of which must sign. Returns the
+ * directory of the job for the examination.
  */
 export async function examineScene(
   directory: string,

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What is counted; the key is the name in the table and in the file. */
+/** The counts: keys as in the file, names as in the table. */
 export const counted = {
   node: 'node -e 0',
   pullFixed: 'pull of next to nothing',
@@ -25,12 +25,11 @@ export interface StoredCounts {
 const path = join(import.meta.dirname, '../instructions.json');
 
 /**
- * A count may be larger than the stored one by this share: the rest of the spread between two runs,
- * and a new Node.
+ * A count may exceed the stored one by this share, because runs differ, and so do versions of Node.
  */
 const tolerance = 0.1;
 
-/** A table of before may lack a count that is new. */
+/** Counts of an earlier version, which may lack a new one. */
 export type FormerCounts = Omit<StoredCounts, 'millions'> & { readonly millions: Partial<Counts> };
 
 export function readStoredCounts(): FormerCounts {

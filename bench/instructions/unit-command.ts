@@ -11,7 +11,7 @@ export interface UnitCommand {
 /** The unit files, which are beside the programs that they confine. */
 const units = join(import.meta.dirname, '../../src/device');
 
-/** Reads the unit file, so that what is counted is what a device runs. */
+/** Reads the command from the unit file, so that the counted command is that of a device. */
 export function unitCommand(unit: string): UnitCommand {
   const file = readdirSync(units, { recursive: true, encoding: 'utf8' }).find(
     (path) => basename(path) === unit,

@@ -58,7 +58,7 @@ describe('judging a measurement', () => {
     expect(judge({ name: 'for information', ours: 9, peer: 1 })).toMatchObject({ bound: null, ok: true }));
 
   it('accepts no invalid measurement', () => {
-    expect(() => judge({ name: 'start', ours: Number.NaN })).toThrow('no measurement');
+    expect(() => judge({ name: 'start', ours: Number.NaN })).toThrow('not a measurement');
     expect(() => judge({ name: 'start', ours: 1, peer: 0 })).toThrow('no ratio');
   });
 });

@@ -137,7 +137,7 @@ describe('the parts of a bundle', () => {
       (await readdir(syntax)).map((name) => readFile(path.join(syntax, name))),
     );
     const loads = sources.join('\n').match(/import\('\.\.\/commands\/(?:operator|controller)\//g) ?? [];
-    // The options of "image verify" select one of two files; five commands of "rollout" share a line.
+    // "image verify" imports one of two files; five commands of "rollout" share a line.
     expect(marked.length).toBe(loads.length - 1 + 4);
     expect(marked.map((one) => one.name())).toContain('deploy');
   });
