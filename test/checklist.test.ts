@@ -27,7 +27,7 @@ const rows = read('../docs/appc-checklist.md')
     };
   });
 
-/** The numbers in the code of a test, which is where names are; not those in its comments. */
+/** The numbers in the code of a test file, where titles are, without its comments. */
 const numbersIn = (file: string): ReadonlySet<string> => {
   const code = read(file).replace(/^\s*(\/\/|\*|\/\*\*).*$/gm, '');
   return new Set([...code.matchAll(/\[(A\d+\.\d+)\]/g)].map((match) => match[1] ?? ''));
@@ -43,14 +43,14 @@ describe('the checklist of the specification (docs/appc-checklist.md)', () => {
     expect([...labels].sort()).toEqual(['ours', 'reference-only', 'specification']);
   });
 
-  it('names for each number the tests that carry it', () => {
+  it('names for each number test files that contain it', () => {
     const without = rows.flatMap(({ number, files }) =>
       files.filter((file) => !numbersIn(`${file}.test.ts`).has(number)).map((file) => `${number} in ${file}`),
     );
     expect(without).toEqual([]);
   });
 
-  it('knows every number that a test carries', () => {
+  it('has every number of a test', () => {
     const known = new Set(rows.map(({ number }) => number));
     const tests = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' }).filter(
       (file) => file.endsWith('.test.ts') && file !== 'checklist.test.ts',

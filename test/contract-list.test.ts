@@ -65,7 +65,7 @@ function keys(): string[] {
 }
 
 /**
- * Paths of keys in the calls of `map` below `node`; one that may be absent ends in a question mark.
+ * Paths of keys in the calls of `map` below `node`. An optional key ends in a question mark.
  */
 function keysIn(node: ts.Node, above = ''): string[] {
   const [fields] = ts.isCallExpression(node) ? node.arguments : [];

@@ -24,8 +24,7 @@ describe('the contract', () => {
 });
 
 /**
- * The code of all tests, where the only numbers of sentences are in titles. A number in a comment
- * proves nothing.
+ * The code of all tests without comments. In code, only titles contain numbers of sentences.
  */
 function codeOfTests(): string {
   return readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })

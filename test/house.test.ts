@@ -44,7 +44,7 @@ function imports(): Import[] {
   });
 }
 
-/** `cli` is one folder; its parts are told apart by their names alone. */
+/** `cli` counts as one folder, so that its parts may import each other. */
 const folderOf = (file: string): string => (file.startsWith('cli/') ? 'cli' : dirname(file));
 const rowOf = (file: string): number => folders.findIndex(({ folder }) => folder === folderOf(file));
 const wingOf = (file: string): string => folders[rowOf(file)]?.wing ?? '';
@@ -53,7 +53,7 @@ const show = (wrong: readonly Import[]): string[] => wrong.map(({ from, to }) =>
 describe('the house', () => {
   const all = imports();
 
-  it('has the seven wings and a table that was found', () => {
+  it('has the seven wings, and a table of one to four doors', () => {
     expect([...new Set(folders.map(({ wing }) => wing))]).toEqual([
       'core',
       'image',
@@ -79,7 +79,7 @@ describe('the house', () => {
     expect(show(wrong)).toEqual([]);
   });
 
-  it('has no import between device and what runs on other machines', () => {
+  it('has no import between device and the wings of other machines', () => {
     const others = ['operator', 'controller'];
     const isBetween = (one: string, other: string) => one === 'device' && others.includes(other);
     const wrong = all.filter(

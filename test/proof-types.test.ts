@@ -13,19 +13,19 @@ import {
 import { readKeys, signatureVerifier, verifyEnvelope } from '../src/wire/trust/openpgp.ts';
 
 /**
- * Wrong uses that must not compile. None of them is run: the compiler complains of an
- * `@ts-expect-error` that expects too much, so `npm run lint` fails when one of them compiles.
+ * Wrong uses that must not compile. No test runs them. The compiler reports an unused
+ * `@ts-expect-error`, so `npm run lint` fails when one of them compiles.
  */
 export const wrongUses = {
   'a payload is decoded before its signature was verified': (message: Uint8Array) => {
     // @ts-expect-error -- only a VerifiedPayload is decoded
     decodeDesiredState(decodeEnvelope(message).payload);
-    // @ts-expect-error -- whatever came over the network is only bytes
+    // @ts-expect-error -- received bytes are not verified
     decodeDesiredState(message);
     // @ts-expect-error -- neither is a root of trust
     decodeRoot(decodeEnvelope(message).payload);
   },
-  'a signature is judged without a word on the clock': (bytes: Uint8Array) => {
+  'a signature is judged without the state of the clock': (bytes: Uint8Array) => {
     // @ts-expect-error -- the time is missing
     void verifyEnvelope(bytes, [], []);
     // @ts-expect-error -- whether the clock is trusted is missing
@@ -40,7 +40,7 @@ export const wrongUses = {
     // @ts-expect-error -- the two travel as one value
     time: { nowSeconds: job.time.nowSeconds },
   }),
-  'a command is judged at a time alone': (judgement: Judgement) =>
+  'a command is judged without the state of the clock': (judgement: Judgement) =>
     // @ts-expect-error -- the two travel as one value
     judgeDesiredState({ ...judgement, time: 1_800_000_000 }),
   'a refusal lacks its code': (): unknown[] => {
@@ -53,7 +53,7 @@ export const wrongUses = {
     const event: DeploymentEvent = { ...answer, outcome: 'superseded', message: 'by 2' };
     return [report, end, event];
   },
-  'any text is taken for the ID of an image or a tree': (
+  'any text is accepted as the ID of an image or a tree': (
     text: string,
     image: StoredImage,
     tree: StoredTree,
@@ -66,10 +66,10 @@ export const wrongUses = {
     const deployment: Deployment = { version: 1, pods: [], imageIds: [text] };
     return [stored, rendered, deployment];
   },
-  'a deployment that goes on has a code': (): DeploymentReport => ({
+  'a deployment that has not ended has a code': (): DeploymentReport => ({
     version: 1,
     phase: 'fetch',
-    // @ts-expect-error -- nothing was refused yet
+    // @ts-expect-error -- only a refusal has a code
     code: 'no-space',
   }),
 };

@@ -11,9 +11,9 @@ const shownDifferences = 20;
 type Failure = NonNullable<ReturnType<TestModule['errors']>>[number];
 
 /**
- * Runs the unit tests and then the board tests, names the tests that failed once more, and closes
- * with one line that says how many passed and failed. Arguments are filters on file names, as
- * vitest takes them. The files for the boards are built during the unit tests.
+ * Runs the unit tests and then the board tests, lists the failed tests again, and ends with one
+ * line that counts passed and failed ones. Arguments are filters on file names, as for vitest. The
+ * files for the boards are built during the unit tests.
  */
 async function main(filters: readonly string[]): Promise<void> {
   const totals: Totals = { passed: 0, failed: 0, skipped: 0, reasons: new Map(), failures: [] };
@@ -24,7 +24,7 @@ async function main(filters: readonly string[]): Promise<void> {
     if (project === 'board') await prepared;
     const vitest = await startVitest('test', [...filters], {
       ...{ run: true, watch: false, project: [project] },
-      // A filter may name files of one kind only.
+      // A filter may match files of one project only.
       passWithNoTests: filters.length > 0,
     });
     count(vitest, totals);
@@ -33,15 +33,14 @@ async function main(filters: readonly string[]): Promise<void> {
   }
   const { passed, failed, skipped, reasons, failures } = totals;
   for (const [reason, times] of reasons) process.stdout.write(`\n${times} skipped: ${reason}`);
-  if (skipped > 0)
-    process.stdout.write(`\n${skipped} skipped: they are asked for by name, see CONTRIBUTING.md\n`);
+  if (skipped > 0) process.stdout.write(`\n${skipped} skipped: request them by name, see CONTRIBUTING.md\n`);
   for (const failure of failures) process.stdout.write(`\nfailed: ${failure}`);
   if (failures.length > 0) process.stdout.write('\n');
   process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
   process.exit(failed > 0 || ended || passed === 0 ? 1 : 0);
 }
 
-/** A test that needs a file that could not be built fails with the reason. */
+/** A failure here is ignored: a test that requires a missing file fails with the reason. */
 async function prepareBoards(): Promise<void> {
   const script = fileURLToPath(new URL('prepare-boards.ts', import.meta.url));
   const child = spawn(process.execPath, [...process.execArgv, script], {
@@ -53,9 +52,9 @@ async function prepareBoards(): Promise<void> {
 interface Totals {
   passed: number;
   failed: number;
-  /** Without a reason of their own. */
+  /** Tests that were skipped without a reason. */
   skipped: number;
-  /** Why others were skipped, and how many for each reason. */
+  /** The reasons of other skipped tests, with their numbers. */
   readonly reasons: Map<string, number>;
   /**
    * File, name, first message and difference of each failure. A long log hides the place where it

@@ -9,7 +9,7 @@ const emulated = /\b(everyBoard|everyKind|everyRelease|boardsFor|itOncePerKind)\
 
 /**
  * Files with and without emulated boards alternate. An emulated board keeps a processor busy and a
- * native one waits most of the time, so a lane of each kind uses the machine best.
+ * native one mostly waits, so one of each kind at a time uses the machine best.
  */
 export class BoardOrder extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -67,7 +67,7 @@ export async function describedApi(): Promise<DescribedApi> {
       const [plain = ''] = path.split('?');
       const found = operationAt(method, plain);
       if (found === undefined) {
-        // Unknown paths are refused with the same message.
+        // The API refuses unknown paths with the same message.
         const any = all[0]?.operation.responses['default'];
         return status < 400
           ? [`${method} ${path} is not described`]

@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/core/ports/index.ts';
 
-/** Time that stands still until a test moves it. */
+/** A clock that advances only when a test calls `advance`. */
 export class FakeClock implements Clock {
   readonly #startMs: number;
   #now = 0;
@@ -38,7 +38,7 @@ export class FakeClock implements Clock {
     });
   }
 
-  /** Lets `ms` pass, and runs everything that becomes due. */
+  /** Advances by `ms`, and ends the sleeps that become due. */
   async pass(ms: number): Promise<void> {
     const until = this.#now + ms;
     for (;;) {
@@ -54,7 +54,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Runs every promise reaction and immediate that is due. */
+/** Runs every pending promise reaction and immediate. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -87,7 +87,7 @@ export class FakeDevice {
   }
 
   async #obey(message: Uint8Array, group?: string): Promise<void> {
-    if (isEncrypted(message)) return; // it has no key
+    if (isEncrypted(message)) return; // the device has no key
     const desired = decodeDesiredState(decodeEnvelope(message).payload as VerifiedPayload);
     const { version, images, pods } = desired;
     const { groups = [], trustedVersion } = this.#report;

@@ -4,7 +4,7 @@ import { encodeEnvelope } from '../../src/wire/trust/envelope.ts';
 import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import { generateKey, signDetached, type GeneratedKey } from '../../src/wire/trust/sign.ts';
 
-/** 1 June 2026, the present for the operator of these tests. */
+/** 1 June 2026, the current time of the operator in these tests. */
 export const issued = Date.UTC(2026, 5, 1) / 1000;
 export const day = 86_400;
 
@@ -44,7 +44,7 @@ export async function publish(state: DesiredState, ...keys: readonly GeneratedKe
   });
 }
 
-/** `state` with one field replaced by something that its type forbids. */
+/** `state` with one field replaced by a value that its type forbids. */
 export function withField(state: DesiredState, path: readonly (string | number)[], value: unknown): unknown {
   const copy = structuredClone(state) as unknown;
   let node = copy as Record<string | number, unknown>;

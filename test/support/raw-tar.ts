@@ -1,5 +1,5 @@
 /**
- * Tars written byte by byte, so tests can contain what no tool would write. Independent of
+ * Tars written byte by byte, also those that no tool would write. Independent of
  * src/image.
  */
 
@@ -48,7 +48,7 @@ function header(entry: RawEntry, bodyLength: number): Buffer {
   return block;
 }
 
-/** An entry with the numbers of a device that `TarWriter` writes and many tools leave out. */
+/** An entry with the numbers of a device, which `TarWriter` writes and many tools omit. */
 export function plain(entry: RawEntry): RawEntry {
   return { ...entry, patch: [[329, '0000000\0'], [337, '0000000\0'], ...(entry.patch ?? [])] };
 }

@@ -54,9 +54,9 @@ export async function aedesBroker(): Promise<RealBroker> {
 }
 
 export interface Mosquitto extends RealBroker {
-  /** Makes it write its state to disk (SIGUSR1), if its configuration names a place. */
+  /** Writes its state to disk (SIGUSR1), if its configuration names a file. */
   save(): void;
-  /** Stops it like systemd (SIGTERM): it notifies MQTT 5 clients of its shutdown. */
+  /** Stops it like systemd (SIGTERM), so that it notifies MQTT 5 clients. */
   stop(): Promise<void>;
 }
 
@@ -86,7 +86,7 @@ export async function mosquittoBroker(extra = ''): Promise<Mosquitto> {
       await writeFile(config, `listener ${port} 127.0.0.1\nallow_anonymous true\nuser root\n${extra}\n`);
       const child = spawn(mosquittoPath, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
       running = { child, directory };
-      // Also if a test ends before it can clean up.
+      // Also when a test ends before its clean-up.
       const reap = () => child.kill('SIGKILL');
       process.once('exit', reap);
       child.once('exit', () => process.off('exit', reap));

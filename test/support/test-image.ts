@@ -115,7 +115,7 @@ export function jobFor(
 
 /**
  * A replacement for an `mkfs.erofs` that is too old to read a tar: the object is an EROFS
- * superblock, the options it was given, and the tar. Board tests use the real one.
+ * superblock, the command-line options, and the tar. Board tests use the real one.
  */
 export function fakeBuilder(directory: string, more = ''): string {
   mkdirSync(directory, { recursive: true });
