@@ -7,7 +7,7 @@
 # established and requests arrive, but full frames never do: a download stalls. From 16000 bits on everything works.
 #
 # Needs: bash, apt-get with Debian 12's packages, unshare, ip, python3 (3.10 or newer), a kernel with tbf. Root, for named network
-# namespaces; everything is in namespaces of its own.
+# namespaces; the script uses only its own.
 set -euo pipefail
 version=1.1.1+ds1-3+b5
 if [ "${1-}" != inside ]; then

@@ -9,7 +9,7 @@
 # reads the advertisements itself are not affected.
 #
 # Needs: bash, python3, apt-get with Debian 12's packages, unshare, ip. No root where user namespaces are allowed: host, router and
-# container are network namespaces of its own.
+# container are separate network namespaces.
 set -euo pipefail
 version=1.1.1+ds1-3+b5
 if [ "${1-}" != inside ]; then

@@ -1,11 +1,11 @@
 #!/bin/bash
-# What one would guess: `crun exec ID PROGRAM`, like `runc exec ID PROGRAM`, takes what the command line does not name from the
-# container's configuration: working directory, resource limits, OOM score.
+# What one would guess: `crun exec ID PROGRAM`, like `runc exec ID PROGRAM`, uses the container's configuration for
+# everything that the command line does not specify: working directory, resource limits, OOM score.
 #
-# What crun 1.8.1 does, beside runc 1.1.5 (both Debian 12) with the same bundle: it takes the environment, but begins in `/`, with
-# the limits of the caller and the caller's OOM score. runc takes all four. So a relative path in a script works under one
+# What crun 1.8.1 does, compared with runc 1.1.5 (both Debian 12) and the same bundle: it uses the environment, but begins in `/`, with
+# the limits and the OOM score of the caller. runc uses all four. So a relative path in a script works under one
 # runtime and not under the other, and the descriptor limit of the container does not apply to programs executed in it. With crun
-# the whole process has to be given (`--process FILE`). Neither takes `umask` of the configuration.
+# the whole process must be specified (`--process FILE`). Neither uses `umask` of the configuration.
 #
 # Needs: bash, python3, apt-get with Debian 12's packages, unshare. Root: the container has its mounts in a namespace of its own.
 set -euo pipefail

@@ -2,10 +2,10 @@
 # What one would guess: a program in a Node startup snapshot takes Node's options as any other program does. An administrator
 # who limits its heap, `NODE_OPTIONS=--max-old-space-size=64`, gets a smaller heap.
 #
-# What Node 20.19.2 does: the options of V8 are part of what a snapshot was made for, nearly all of them, those for the heap's
-# size and the depth of stack traces as well. With another set Node ends with status 14 before any JavaScript runs, so the program
-# can neither log nor fall back to anything. Options of Node's own (--trace-warnings) are free. The blob that was made
-# with an option needs it at each start.
+# What Node 20.19.2 does: a snapshot fits only the options of V8 with which it was made, nearly all of them, also those for the
+# heap's size and the depth of stack traces. With another set Node ends with status 14 before any JavaScript runs, so the program
+# can neither log nor fall back to anything. Node's own options (--trace-warnings) may differ. A blob that was made
+# with an option of V8 requires it at each start.
 #
 # Needs: bash, npm, Linux on x86-64. No root.
 set -euo pipefail

@@ -3,10 +3,10 @@
 # SIGTERM in SigBlk of /proc/PID/status. Where neither SigBlk nor SigCgt nor SigIgn has the bit, SIGTERM ends the process.
 #
 # What Linux does (tested on 6.x): while a thread waits in rt_sigtimedwait(2), the kernel removes the signals that it waits for
-# from the thread's mask, so that they wake it. All three masks are without SIGTERM, exactly as of a program that does not
-# handle signals, and yet it gets SIGTERM and ends cleanly. A program that judges by the masks whether a process handles a signal
+# from the thread's mask, so that they wake it. None of the three masks contains SIGTERM, as for a program that does not
+# handle signals, and yet the process gets SIGTERM and ends cleanly. A program that judges by the masks whether a process handles a signal
 # (an init, a supervisor that kills the first process of a PID namespace at once) is wrong for such programs. The only trace
-# is the system call in /proc/PID/syscall. signalfd(2) does not have this: there the bit stays.
+# is the system call in /proc/PID/syscall. With signalfd(2) the bit stays.
 #
 # Needs: bash, python3 (3.3 or newer), Linux on x86-64 or 64-bit ARM. No root.
 set -euo pipefail

@@ -5,7 +5,7 @@
 # What tar-stream 3.2.2 does, with GNU tar 1.34 as the reader:
 # - An owner above 2097151 (octal 7777777) becomes 262143 (octal 777777), without an error. Such owners are normal: containers
 #   in user namespaces and systemd-nspawn -U have theirs near 500 million and above. All of them become one and the same user.
-# - A file of mode 0 gets mode 0644: what nobody could read, everybody can.
+# - A file of mode 0 gets mode 0644, so everybody can read it.
 # - A time after 2242 (octal 77777777777 seconds) loses its last digit, so the year 2300 is read as 2027.
 #   A workaround is an owner or a time in `header.pax` ({uid: '…'}).
 #
