@@ -135,6 +135,8 @@ describe('a download through a proxy (tinyproxy)', () => {
       expect((await collect(address, used)).equals(content)).toBe(true);
       expect(headers[0]?.host).toBe('example.com');
     }
+    await through.stop();
+    expect(through.requests.filter((line) => line.startsWith('CONNECT 127.0.0.1:'))).toHaveLength(2);
   });
 
   it('follows redirects, each through its own proxy', async () => {
@@ -168,6 +170,8 @@ describe('a download through a proxy (tinyproxy)', () => {
     const got = await collect(url, ports({ proxyFor: () => `http://${through.name}` }));
     expect(got.equals(content)).toBe(true);
     expect(requests[1]).toMatchObject({ range: expect.stringMatching(/^bytes=\d+-$/) as string });
+    await through.stop();
+    expect(through.requests).toHaveLength(2);
   });
 
   it.each([true, false])('of which a file has user and password; https: %s', async (secure) => {

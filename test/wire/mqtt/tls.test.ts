@@ -1,10 +1,15 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer } from 'node:tls';
+import { Aedes } from 'aedes';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ConnectionLost } from '../../../src/wire/mqtt/transport.ts';
 import { MqttTransport, type BrokerAddress } from '../../../src/wire/mqtt/mqtt-transport.ts';
+import { loopbackCertificate } from '../../support/loopback-certificate.ts';
 import { hasMosquitto, mosquittoBroker, type RealBroker } from '../../support/real-brokers.ts';
 
 /** A certificate authority with a server and a client certificate, made by openssl. */
@@ -99,7 +104,7 @@ describe.runIf(hasMosquitto)('a broker that demands a client certificate', () =>
     }
   }
 
-  it('accepts a device with one, twice in a row by the same transport (session ticket)', async () => {
+  it('accepts a device with one, also when it connects again', async () => {
     const transport = new MqttTransport({ url: `mqtts://localhost:${broker.port}`, version: 4, ...files });
     for (let round = 0; round < 2; round++) {
       const connection = await transport.connect({
@@ -131,4 +136,32 @@ describe.runIf(hasMosquitto)('a broker that demands a client certificate', () =>
   it('is not reached with an invalid key', async () => {
     expect(await attempt({ ...files, key: 'no key' })).toMatch(/^tls: the certificate or key cannot be used/);
   });
+});
+
+it('resumes the TLS session when a transport connects again', async () => {
+  const certificate = loopbackCertificate(['localhost']);
+  const broker = await Aedes.createBroker();
+  const resumed: boolean[] = [];
+  const server = createServer(certificate, (socket) => {
+    resumed.push(socket.isSessionReused());
+    broker.handle(socket);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    const url = `mqtts://localhost:${(server.address() as AddressInfo).port}`;
+    const transport = new MqttTransport({ url, version: 4, ca: certificate.cert });
+    for (let round = 0; round < 2; round++) {
+      const connection = await transport.connect({
+        clientId: 'x',
+        keepaliveSeconds: 300,
+        onMessage: () => undefined,
+      });
+      await connection.publish({ topic: 'a', payload: Buffer.from('b') }, { retain: false });
+      await connection.close();
+    }
+    expect(resumed).toEqual([false, true]);
+  } finally {
+    server.close();
+    await new Promise<void>((resolve) => broker.close(resolve));
+  }
 });
