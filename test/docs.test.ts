@@ -22,15 +22,17 @@ function anchors(page: string): string[] {
 
 describe('the pages', () => {
   it('link only to files and headings that exist', () => {
-    const broken = pages.flatMap((page) =>
-      [...read(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)/g)]
-        .filter(([, file = '', anchor]) => {
-          const target = file === '' ? page : join(dirname(page), file);
-          if (!existsSync(join(root, target))) return true;
-          return anchor !== undefined && !anchors(target).includes(anchor);
-        })
-        .map(([link]) => `${page}: ${link}`),
+    const links = pages.flatMap((page) =>
+      [...read(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)/g)].map(
+        ([link, file = '', anchor]) => ({ page, link, file, anchor }),
+      ),
     );
+    const broken = links.filter(({ page, file, anchor }) => {
+      const target = file === '' ? page : join(dirname(page), file);
+      if (!existsSync(join(root, target))) return true;
+      return anchor !== undefined && !anchors(target).includes(anchor);
+    });
+    expect(links.length).toBeGreaterThan(100);
     expect(broken).toEqual([]);
   });
 

@@ -14,7 +14,7 @@ describe('the stored counts of instructions', () => {
     expect(growth(now, times(0.5))).toEqual([]);
   });
 
-  it('name the count that grew by more, and how to store a new one', () => {
+  it('name a count that grew by more, and how to store the new one', () => {
     expect(growth(now, times(1.11))).toEqual([
       expect.stringMatching(/^pull of next to nothing grew from 1 to 1.11 million; .*--store$/),
     ]);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { formatTable, judge, line, median } from '../../bench/table.ts';
 
 describe('the median of measurements', () => {
-  it('is the middle one, whatever their order', () => expect(median([9, 1, 2, 100, 3])).toBe(3));
+  it('is the middle one in any order', () => expect(median([9, 1, 2, 100, 3])).toBe(3));
 
   it('is between the two in the middle when their number is even', () =>
     expect(median([4, 1, 2, 9])).toBe(3));
@@ -31,7 +31,7 @@ describe('judging a measurement', () => {
     expect(judge({ name: 'start, s', ours: 1.1, peer: 2, bound: 0.5 }).ok).toBe(false);
   });
 
-  it('compares the own number with the bound if there is no peer', () => {
+  it('compares the measured number with the bound if there is no peer', () => {
     expect(judge({ name: 'memory, MB', ours: 15, bound: 16 })).toEqual({
       name: 'memory, MB',
       ours: 15,
@@ -57,7 +57,7 @@ describe('judging a measurement', () => {
   it('lets a line without a bound pass', () =>
     expect(judge({ name: 'for information', ours: 9, peer: 1 })).toMatchObject({ bound: null, ok: true }));
 
-  it('accepts no invalid measurement', () => {
+  it('refuses an invalid measurement', () => {
     expect(() => judge({ name: 'start', ours: Number.NaN })).toThrow('not a measurement');
     expect(() => judge({ name: 'start', ours: 1, peer: 0 })).toThrow('no ratio');
   });

@@ -241,7 +241,9 @@ describe('the programs of the package', () => {
   });
 
   it('start the local API without a library', () => {
-    expect(staticClosure(programs.metafile, 'wherry-api').packages).toEqual([]);
+    const { packages, sizeBytes } = staticClosure(programs.metafile, 'wherry-api');
+    expect(sizeBytes).toBeGreaterThan(0);
+    expect(packages).toEqual([]);
   });
 
   it('contain no database, which only a controller needs', () => {

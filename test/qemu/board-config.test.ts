@@ -27,19 +27,19 @@ const good = {
 };
 const parse = (change: Record<string, unknown>) => () => {
   const config = parseBoardConfig(JSON.stringify({ ...good, ...change }), 'some-board.json');
-  if (config.kind !== 'emulated') throw new Error('it is declared as an emulated one');
+  if (config.kind !== 'emulated') throw new Error('the board is not emulated');
   return config;
 };
 
 describe('a board declaration', () => {
-  it('is accepted with and without what is optional: a device tree, a disk that seals files, a kind of GIC', () => {
+  it('is accepted with and without its optional fields: device tree, fs-verity, version of the GIC', () => {
     expect(parse({})()).toEqual(good);
     expect(parse({ dtb: 'bcm2837-rpi-3-b.dtb' })().dtb).toBe('bcm2837-rpi-3-b.dtb');
     expect(parse({ disk: { ...good.disk, verity: true } })().disk.verity).toBe(true);
     expect(parse({ gicVersion: 3 })().gicVersion).toBe(3);
   });
 
-  it('of a native board has no machine, and the architecture of the machine that reads it', () => {
+  it('of a native board has no machine, and the architecture of this machine', () => {
     const native = { name: 'some', description: 'A board', kind: 'native', suite: 'trixie' };
     const text = (change: object) =>
       JSON.stringify({ ...native, packageSets: ['base'], nodeAbi: 115, ...change });
@@ -52,7 +52,7 @@ describe('a board declaration', () => {
   it.each([
     ['an unknown field', { colour: 'red' }, 'some-board.json: colour: is not a known field'],
     [
-      'a word where a truth value belongs',
+      'text instead of true or false',
       { disk: { ...good.disk, verity: 'yes' } },
       'some-board.json: disk.verity: must be true or false',
     ],
@@ -82,7 +82,7 @@ describe('a board declaration', () => {
       { packageSets: ['base', 'base'] },
       'some-board.json: packageSets: must be a list',
     ],
-    ['a list where an object belongs', { disk: [] }, 'some-board.json: disk must be an object'],
+    ['a list instead of an object', { disk: [] }, 'some-board.json: disk must be an object'],
   ])('with %s is refused by file and field', (_what, change, message) => {
     expect(parse(change)).toThrow(message);
   });
@@ -105,7 +105,7 @@ describe('a board declaration', () => {
 });
 
 describe('the boards in board-configs/', () => {
-  it.each(boardNames())('%s is declared without a mistake', (name) => {
+  it.each(boardNames())('%s is valid', (name) => {
     expect(loadBoardConfig(name).packages).toContain('systemd');
   });
 

@@ -18,7 +18,7 @@ describe('the order of kernel modules', () => {
     '',
   ].join('\n');
 
-  it('puts each module after those that it needs, once', () => {
+  it('has each module once, after those that it requires', () => {
     expect(loadOrder(dep, ['virtio_blk', 'ext4'])).toEqual([
       'kernel/drivers/block/virtio-blk.ko',
       'kernel/lib/crc16.ko.xz',
@@ -27,7 +27,7 @@ describe('the order of kernel modules', () => {
     ]);
   });
 
-  it('leaves out what is built into the kernel', () => {
+  it('omits modules that are built into the kernel', () => {
     expect(loadOrder(dep, ['virtio_mmio', 'crc16'])).toEqual(['kernel/lib/crc16.ko.xz']);
   });
 });
@@ -65,7 +65,7 @@ describe('the requirements of the rig', () => {
 
 describe("QEMU's arguments", () => {
   const { config } = loadBoardConfig('virt-armv8');
-  if (config.kind !== 'emulated') throw new Error('it is not emulated');
+  if (config.kind !== 'emulated') throw new Error('the board is not emulated');
   const args = (incoming: boolean, hardwareClock?: Date): string[] =>
     qemuArgs(
       config,
@@ -94,7 +94,7 @@ describe("QEMU's arguments", () => {
     expect(args(false)).not.toContain('-incoming');
   });
 
-  it('set its clock, unless a time is given', () => {
+  it('set its clock to the real time by default', () => {
     expect(args(false).join(' ')).toContain('-rtc base=utc,clock=host');
     expect(args(false, new Date(0)).join(' ')).toContain('-rtc base=1970-01-01T00:00:00,clock=host');
   });

@@ -3,7 +3,7 @@ import { AnswerReader, encodeRequest, textMaxBytes } from '../../qemu/channel-fr
 import { QmpLines } from '../../qemu/qmp.ts';
 
 describe('a request to the agent on a board', () => {
-  it('carries the lengths of text and data before them', () => {
+  it('has the lengths of text and data before them', () => {
     const data = Buffer.from([0, 10, 255]);
     const bytes = encodeRequest({ verb: 'put', option: '0755', text: '/tmp/ä', data });
     expect(bytes).toEqual(Buffer.concat([Buffer.from('put 0755 7 3\n/tmp/ä'), data]));
@@ -16,7 +16,7 @@ describe('a request to the agent on a board', () => {
   it.each([
     ['a NUL', { text: 'a\0b', option: '1' }, 'NUL'],
     ['too long a script', { text: 'x'.repeat(textMaxBytes + 1), option: '1' }, 'copy a script in instead'],
-    ['an option that is no number', { text: 'x', option: '1 2' }, 'is not a number'],
+    ['an option that is not a number', { text: 'x', option: '1 2' }, 'is not a number'],
   ])('with %s is refused', (_what, change, message) => {
     expect(() => encodeRequest({ verb: 'run', ...change })).toThrow(message);
   });
@@ -56,7 +56,7 @@ describe("QEMU's control stream", () => {
     expect(lines.push('')).toEqual([]);
   });
 
-  it('with something that is not JSON is an error', () => {
+  it('throws for a line that is not JSON', () => {
     expect(() => new QmpLines().push('hello\n')).toThrow(SyntaxError);
   });
 });
