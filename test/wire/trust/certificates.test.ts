@@ -40,8 +40,8 @@ async function inBothOrders(signature: string, one: string, other: string): Prom
 }
 
 /**
- * GnuPG's prepared revocation certificate. Its first line has a colon, so that nobody imports it by
- * accident.
+ * GnuPG's prepared revocation certificate. A colon precedes its BEGIN line, so that nobody imports
+ * it by accident.
  */
 const preparedRevocation = (fingerprint: string): string =>
   readFileSync(join(gpg.home, 'openpgp-revocs.d', `${fingerprint}.rev`), 'utf8');
