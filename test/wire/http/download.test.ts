@@ -309,6 +309,14 @@ describe('a download is refused', () => {
     expect(await codeOf(collect(download))).toMatchObject({ code: 'download-truncated', resumable: false });
   });
 
+  it('when its address is neither http nor https: download-failed', async () => {
+    const download = new Download(ports(), request(['file:///etc/shadow']));
+    expect(await codeOf(collect(download))).toMatchObject({
+      code: 'download-failed',
+      message: 'an address of the image is neither http nor https',
+    });
+  });
+
   it('when nobody listens: download-failed, naming the address', async () => {
     const refused = await codeOf(collect(new Download(ports(), request(['http://127.0.0.1:1/a.aci']))));
     expect(refused.code).toBe('download-failed');
