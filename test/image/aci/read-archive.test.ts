@@ -325,6 +325,12 @@ const refusedEntries: [string, RefusalCode, ...RawEntry[]][] = [
     { name: 'rootfs/h', type: '1', linkname: 'rootfs/s' },
   ],
   ['a symbolic link to nothing [A10.2]', 'archive-link-forbidden', { name: 'rootfs/s', type: '2' }],
+  [
+    'a symbolic link past the limit [A10.2]',
+    'archive-link-forbidden',
+    pax({ linkpath: long(4096) }),
+    { name: 'rootfs/s', type: '2', linkname: 'x' },
+  ],
   // Types
   ['a character device [A10.3]', 'archive-entry-unsupported', { name: 'rootfs/c', type: '3' }],
   ['a block device [A10.3]', 'archive-entry-unsupported', { name: 'rootfs/b', type: '4' }],
@@ -402,6 +408,12 @@ const refusedEntries: [string, RefusalCode, ...RawEntry[]][] = [
     { ...pax({}), body: '5 =a\n' },
     file('rootfs/a'),
   ],
+  ...['X\0', Buffer.from([0x58, 0xff])].map((keyword): [string, RefusalCode, ...RawEntry[]] => [
+    `a PAX keyword of ${JSON.stringify(keyword.toString('latin1'))} [A10.6]`,
+    'archive-malformed',
+    { ...pax({}), body: Buffer.concat([Buffer.from('7 '), Buffer.from(keyword), Buffer.from('=a\n')]) },
+    file('rootfs/a'),
+  ]),
   [
     'a PAX keyword twice [A10.6]',
     'archive-malformed',
