@@ -17,7 +17,7 @@ interface JournalEntry {
   readonly __MONOTONIC_TIMESTAMP: string;
 }
 
-/** The test notices the app's act and cuts the connections within this time, on slow boards as well. */
+/** A slow board, too, cuts its connections within this time. */
 const probationSeconds = 20;
 /** Policy of both sets, and how long the broker may be away under it. */
 const reconnectWindowSeconds = 1;
