@@ -285,6 +285,23 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     );
   });
 
+  it('[C288] has a new network and new namespaces after a restart of its pod', async () => {
+    const ports = [{ name: 'http', hostPort: 8093 }];
+    await committed(scene.desired([pod('web', 'bridge', { ports, apps: twoApps() })]));
+    // An identifier of each start of a unit.
+    const starts = () =>
+      scene.board.check(`systemctl show -P InvocationID 'wherry-holder-web.*' 'wherry-network-web.*'`);
+    const before = (await starts()).match(/\w+/g);
+    expect(before).toHaveLength(2);
+    await scene.board.check(
+      `iptables -t nat -F; ip netns delete $(ls /run/netns); ip link delete wherry0; wherry pod restart web`,
+    );
+    await expect.poll(() => get('http://127.0.0.1:8093/')).toBe('hello from the pod');
+    const after = (await starts()).match(/\w+/g);
+    expect(after).toHaveLength(2);
+    expect(after?.filter((start) => before?.includes(start))).toEqual([]);
+  });
+
   const setting = '/proc/sys/net/ipv4/ip_unprivileged_port_start';
   const sysctl = (value: string) => ({
     ...{ name: 'os/unix/sysctl', value: { 'net.ipv4.ip_unprivileged_port_start': value } },
