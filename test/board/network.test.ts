@@ -202,6 +202,22 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     await expect.poll(traces, { message: `WHERRY_SEED=${seed}` }).toBe(before);
   });
 
+  it('[C111] takes back an attachment whose record was removed', async () => {
+    const { network, app } = await unitsOf('web');
+    onTestFinished(async () => {
+      await scene.board.check('systemctl start wherryd');
+    });
+    await scene.board.check(`systemctl stop wherryd 'wherry-pod-*'`);
+    for (const { network: one } of [{ network }, await unitsOf('other')]) await inactive(one);
+    await scene.board.check(`systemctl start ${app} && systemctl stop ${app} ${network}`);
+    const before = await restingTraces();
+    await scene.board.check(`systemctl start ${app}; rm -r /run/wherry/attachments; systemctl stop ${app}`);
+    await inactive(network);
+    await expect.poll(traces).toBe(before);
+    await scene.board.check(`rm -r /run/wherry/attachments; systemctl start ${app}`);
+    await expect.poll(() => get('http://127.0.0.1:8080/')).toBe('hello from the pod');
+  });
+
   it('[C113] accepts a host port of UDP', async () => {
     const report = await committed(
       scene.desired([pod('talk', 'bridge', { ports: [{ name: 'talk', hostPort: 5353 }] })]),
@@ -256,6 +272,34 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     });
     await scene.board.check('systemctl stop squatter');
     expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
+  });
+
+  it('[C287] replaces a pod whose unit files were removed, with its network', async () => {
+    await committed(scene.desired([pod('web', 'bridge', { ports: [{ name: 'http', hostPort: 8092 }] })]));
+    await scene.board.check('rm /etc/systemd/system/wherry-*web.*; systemctl daemon-reload');
+    const ports = [{ name: 'http', hostPort: 8092, hostIP: '127.0.0.1' }];
+    await committed(scene.desired([pod('web', 'bridge', { ports })]));
+    await expect.poll(() => get('http://127.0.0.1:8092/')).toBe('hello from the pod');
+    expect(await scene.board.check('ls /run/netns | wc -l; ls /run/wherry/attachments | grep -vc lock')).toBe(
+      '1\n1\n',
+    );
+  });
+
+  it('[C288] has a new network and new namespaces after a restart of its pod', async () => {
+    const ports = [{ name: 'http', hostPort: 8093 }];
+    await committed(scene.desired([pod('web', 'bridge', { ports, apps: twoApps() })]));
+    // An identifier of each start of a unit.
+    const starts = () =>
+      scene.board.check(`systemctl show -P InvocationID 'wherry-holder-web.*' 'wherry-network-web.*'`);
+    const before = (await starts()).match(/\w+/g);
+    expect(before).toHaveLength(2);
+    await scene.board.check(
+      `iptables -t nat -F; ip netns delete $(ls /run/netns); ip link delete wherry0; wherry pod restart web`,
+    );
+    await expect.poll(() => get('http://127.0.0.1:8093/')).toBe('hello from the pod');
+    const after = (await starts()).match(/\w+/g);
+    expect(after).toHaveLength(2);
+    expect(after?.filter((start) => before?.includes(start))).toEqual([]);
   });
 
   const setting = '/proc/sys/net/ipv4/ip_unprivileged_port_start';

@@ -187,6 +187,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   await logs.close();
   await roots.close();
   await supervisor.close();
+  reporter.close();
   await session.close();
   clearTimeout(patience);
   notifier.close();

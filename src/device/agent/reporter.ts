@@ -20,7 +20,12 @@ export class Reporter {
   private readonly onError: (error: unknown) => void;
   private wanted: 'no' | 'if-news' | 'yes' = 'no';
   private last: DeviceReport | undefined;
-  private readonly rounds = new Rounds(() => this.work().catch((error: unknown) => this.onError(error)));
+  private readonly rounds = new Rounds(() =>
+    this.work().catch((error: unknown) => {
+      if (!this.over.signal.aborted) this.onError(error);
+    }),
+  );
+  private readonly over = new AbortController();
   private lastMs = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -47,10 +52,16 @@ export class Reporter {
     this.rounds.begin();
   }
 
+  /** Ends the wait for the next report. None is published afterwards. */
+  close(): void {
+    this.over.abort();
+  }
+
   private async work(): Promise<void> {
     while (this.wanted !== 'no') {
       const waitMs = this.lastMs + minIntervalMs - this.clock.monotonicMs();
-      if (waitMs > 0) await this.clock.sleep(waitMs);
+      if (waitMs > 0) await this.clock.sleep(waitMs, this.over.signal);
+      this.over.signal.throwIfAborted();
       const mustSpeak = this.wanted === 'yes';
       this.wanted = 'no';
       const report = await this.build();

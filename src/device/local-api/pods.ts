@@ -55,7 +55,7 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
   }
   const words = [
     ...podCommand(apps, change, pod),
-    ...(change === 'stop' ? await unitsBeside(apps, pod) : []),
+    ...(change === 'start' ? [] : await unitsBeside(apps, pod)),
   ];
   if (process.getuid?.() !== 0)
     throw new Refusal('device-unsupported', `only root can ${change} a pod; try sudo`);
@@ -103,7 +103,7 @@ export function podCommand(units: readonly AppUnit[], change: PodChange, pod: st
 
 /**
  * Units that the apps of a pod need while they run. systemd stops them when nothing needs them, but
- * it does not check this again after a stop of an app that has already ended.
+ * it does not check this again after a stop of an app that has already ended, nor in a restart.
  */
 async function unitsBeside(apps: readonly AppUnit[], pod: string): Promise<readonly string[]> {
   const parts = unitsOfPod(apps, pod).map(({ unit }) => podPart(unit));

@@ -42,11 +42,12 @@ export function resolveMounts(podApp: PodApp, app: App, manifest: PodManifest): 
     const volume = mount.appVolume ?? volumes.get(mount.volume);
     if (volume === undefined) throw refuse(`the pod has no volume ${mount.volume} for ${mount.path}`);
     const target = normal(mount.path);
-    const point = points.find((candidate) => candidate.target === target);
-    return { volume, target, readOnly: volume.readOnly || point?.readOnly === true };
+    const readOnly = points.some((point) => point.target === target && point.readOnly);
+    return { volume, target, readOnly: volume.readOnly || readOnly };
   });
+  const given = new Set(mounts.map(({ target }) => target));
   for (const point of points) {
-    if (mounts.some(({ target }) => target === point.target)) continue;
+    if (given.has(point.target)) continue;
     const volume = volumes.get(point.name);
     if (volume === undefined)
       throw refuse(`nothing is mounted at its mount point ${point.name}, ${point.target}`);

@@ -157,6 +157,8 @@ export class DeviceWorld implements World {
   }
 
   async loaded(): Promise<readonly LoadedUnit[]> {
+    // Without its file, systemd would stop a unit without the commands that the file has for that.
+    await this.repair();
     return await this.steps.loaded();
   }
 
@@ -230,20 +232,21 @@ export class DeviceWorld implements World {
    * reports then describe, and has them start at boot unless a deployment is pending.
    */
   async reconcile(state: DeviceState): Promise<void> {
-    const { files, journal, systemd } = this.ports;
     const pods = state.current?.pods ?? [];
-    let repaired = false;
-    for (const pod of pods) repaired = (await files.repair(pod)) || repaired;
-    if (repaired) {
-      journal.log(
-        'warning',
-        'unit files of the running deployment were missing or changed and were put back',
-      );
-      await systemd.reload();
-    }
     this.steps.adopt(pods);
+    await this.repair();
     // A pending deployment decides which pods run.
     if (state.pending === undefined) await this.enable(pods);
+  }
+
+  /** Restores unit files of the adopted pods that are missing or changed. */
+  private async repair(): Promise<void> {
+    const { files, journal, systemd } = this.ports;
+    let repaired = false;
+    for (const pod of this.pods) repaired = (await files.repair(pod)) || repaired;
+    if (!repaired) return;
+    journal.log('warning', 'unit files of the running deployment were missing or changed and were put back');
+    await systemd.reload();
   }
 
   /**
