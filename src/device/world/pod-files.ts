@@ -186,9 +186,16 @@ export class PodFiles {
     return join(this.places.metadata, `${uuid}.json`);
   }
 
+  /**
+   * A file that has this content is not written again: a power cut could empty a file that starts
+   * at boot, and systemd would regard the file of a running unit as changed.
+   */
   private async put(path: string, content: string, mode: number): Promise<void> {
+    const bytes = Buffer.from(content);
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-    await this.disk.write(path, Buffer.from(content));
+    // What cannot be read is replaced.
+    const present = await this.disk.read(path, maxFileBytes).catch(() => undefined);
+    if (!sameBytes(bytes, present)) await this.disk.write(path, bytes);
     await this.disk.own(path, { uid: 0, gid: 0 }, mode);
   }
 

@@ -76,6 +76,16 @@ describe('the files of a pod', () => {
     expect(readdirSync(join(root, 'units')).sort()).toEqual(readdirSync(join(root, 'pods/one/units')).sort());
   });
 
+  it('are written again only where they differ [C289]', async () => {
+    await files.write(pod('one'), 'document');
+    const changed = unit('wherry-pod-web.one.slice');
+    writeFileSync(changed, '');
+    writes.length = 0;
+    await files.write(pod('one'), 'document');
+    expect(writes).toEqual([changed]);
+    expect(readFileSync(changed, 'utf8')).toBe('[Slice]\n');
+  });
+
   it('include the volumes that outlive it, which stay unchanged', async () => {
     const { uid, gid } = statSync(root);
     const keptVolumes = [{ path: 'web/data', mode: 0o750, uid, gid }];
