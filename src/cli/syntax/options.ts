@@ -92,7 +92,13 @@ export const seconds = wholeNumber(0, 86_400, 'seconds');
 export const count = wholeNumber(1, Number.MAX_SAFE_INTEGER, 'a whole number from 1');
 export const port = wholeNumber(0, 65_535, 'a port');
 
-export const percent = wholeNumber(0, 100, 'percent');
+/** `5`, `5%` or `0.5%`. */
+export function percent(text: string): number {
+  const [, number = ''] = /^(\d{1,3}(?:\.\d{1,3})?)%?$/.exec(text) ?? [];
+  if (number === '' || Number(number) > 100)
+    throw new InvalidArgumentError('It takes percent such as 5 or 0.5%.');
+  return Number(number);
+}
 
 const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 

@@ -93,7 +93,7 @@ function addStart(rollout: Command, makeContext: MakeContext): void {
     .addOption(
       repeatable(
         '--stage <stage>',
-        'how far a stage goes: 5, 10%, device:NAME,NAME or all; repeatable (default: 1, 10%, all)',
+        'how far a stage goes: 5, 33.3%, device:NAME,NAME or all; repeatable (default: 1, 10%, all)',
       ),
     )
     .option(

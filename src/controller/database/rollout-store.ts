@@ -51,15 +51,19 @@ export class RolloutStore {
     this.#fleet = fleet;
   }
 
+  /** Checks what `create` requires, before the commands are signed. @throws Refusal as `create` */
+  async requireNew(id: string, devices: readonly string[]): Promise<void> {
+    await this.#sql.transaction((query) => this.#requireNew(query, id, devices));
+  }
+
   /**
    * @throws Refusal `input-invalid` when the ID is taken, or a device is in another rollout that is
    *   not over
    */
   async create(rollout: Rollout, commands: ReadonlyMap<string, Commands>): Promise<void> {
+    const devices = rollout.members.map(({ device }) => device);
     await this.#sql.transaction(async (query) => {
-      if ((await this.#row(query, rollout.id)) !== undefined)
-        throw new Refusal('input-invalid', `there is a rollout ${rollout.id} already; give another --id`);
-      await this.#requireFree(query, rollout);
+      await this.#requireNew(query, rollout.id, devices);
       await query(
         `INSERT INTO wherry_rollouts (fleet, id, created, expires, revision, phase, reason, approved_waves, stages, rules)
          VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?)`,
@@ -294,7 +298,9 @@ export class RolloutStore {
   }
 
   /** Two rollouts that are not over would give the same version to different commands. */
-  async #requireFree(query: Query, { members }: Rollout): Promise<void> {
+  async #requireNew(query: Query, id: string, devices: readonly string[]): Promise<void> {
+    if ((await this.#row(query, id)) !== undefined)
+      throw new Refusal('input-invalid', `there is a rollout ${id} already; give another --id`);
     const marks = openPhases.map(() => '?').join(', ');
     const { rows } = await query(
       `SELECT m.device, m.rollout, r.phase FROM wherry_members m
@@ -302,7 +308,7 @@ export class RolloutStore {
         WHERE m.fleet = ? AND r.phase IN (${marks})`,
       [this.#fleet, ...openPhases],
     );
-    const wanted = new Set(members.map(({ device }) => device));
+    const wanted = new Set(devices);
     const taken = rows.find((row) => wanted.has(textOf(row, 'device')));
     if (taken === undefined) return;
     const other = textOf(taken, 'rollout');

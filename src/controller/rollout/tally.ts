@@ -1,3 +1,4 @@
+import { partOf } from './percent.ts';
 import type { Member, Rollout, Seen } from './rollout.ts';
 import { standingOf } from './standing.ts';
 
@@ -67,8 +68,8 @@ function tallyOf(rollout: Rollout, wave: number, count: Count): Tally {
   const { successPercent, errorPercent } = rollout.rules;
   const good = goodAt.length;
   const size = unsent.length + waiting + good + failed;
-  const needed = Math.ceil((size * successPercent) / 100);
-  const mayFail = Math.floor((size * errorPercent) / 100);
+  const needed = Math.ceil(partOf(size, successPercent));
+  const mayFail = Math.floor(partOf(size, errorPercent));
   const codes = [...count.codes].sort(([, a], [, b]) => b - a).map(([code, times]) => `${times} ${code}`);
   const failures = `${failed} of ${size} devices of wave ${wave + 1} failed (${codes.join(', ')})`;
   let trouble: string | undefined;

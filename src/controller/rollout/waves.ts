@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Refusal } from '../../core/refusal/index.ts';
+import { partOf } from './percent.ts';
 import type { Stage } from './rollout.ts';
 
 /**
@@ -42,7 +43,7 @@ export function wavesOf(
 function outAfter(stage: Stage, before: number, all: number): number {
   if (stage === 'all') return all;
   if ('devices' in stage) return Math.min(before + stage.devices.length, all);
-  return Math.min('count' in stage ? stage.count : Math.ceil((all * stage.percent) / 100), all);
+  return Math.min('count' in stage ? stage.count : Math.ceil(partOf(all, stage.percent)), all);
 }
 
 /** The place of a device on the ring of a rollout. */
@@ -51,14 +52,15 @@ function placeOf(id: string, device: string): string {
 }
 
 /**
- * Reads a stage as people write it: `5`, `10%`, `all`, or `device:crane-1,crane-2`.
+ * Reads a stage as people write it: `5`, `10%` or `33.3%`, `all`, or `device:crane-1,crane-2`.
  * @throws Refusal `usage`
  */
 export function parseStage(text: string): Stage {
   if (text === 'all') return 'all';
-  const [, count, percent, devices] = /^(?:([1-9]\d{0,8})|(100|[1-9]\d?)%|device:(.+))$/s.exec(text) ?? [];
+  const [, count, percent, devices] =
+    /^(?:([1-9]\d{0,8})|(\d{1,3}(?:\.\d{1,3})?)%|device:(.+))$/s.exec(text) ?? [];
   if (count !== undefined) return { count: Number(count) };
-  if (percent !== undefined) return { percent: Number(percent) };
+  if (Number(percent) > 0 && Number(percent) <= 100) return { percent: Number(percent) };
   if (devices !== undefined) return { devices: devices.split(',') };
   throw new Refusal(
     'usage',

@@ -65,7 +65,7 @@ const brokerUrl: Check = [isBrokerUrl, 'mqtt://HOST:PORT, or mqtts, ws or wss; n
 const imagesUrl: Check = [isWebAddress, 'an http or https address'];
 
 const schema: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
-  '': { fleet: [(value) => typeof value === 'string' && isAcName(value), 'lower-case words with dashes'] },
+  '': { fleet: [isName, 'lower-case words with dashes, at most 64 characters'] },
   broker: {
     url: brokerUrl,
     version: oneOf(4, 5),
@@ -82,7 +82,12 @@ const schema: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
     reconnect_window_seconds: wholeNumber(1, 3600),
     limits: oneOf('require', 'best-effort'),
   },
-  rollouts: { database: text },
+  rollouts: {
+    database: [
+      (value) => typeof value === 'string' && value !== '' && isDatabase(value),
+      'a file, or postgres://host/database',
+    ],
+  },
   // Its keys are names of groups.
   groups: {},
 };
@@ -181,11 +186,8 @@ export interface NewFleetConfig {
  */
 export function fleetConfigText(options: NewFleetConfig): string {
   deviceTopics(options.fleet, 'any');
-  for (const [option, value, [test, takes]] of [
-    ['--broker', options.brokerUrl, brokerUrl],
-    ['--images', options.imagesUrl, imagesUrl],
-  ] as const)
-    if (!test(value)) throw new Refusal('usage', `${option} takes ${takes}`);
+  requireBrokerUrl('--broker', options.brokerUrl);
+  requireImagesUrl('--images', options.imagesUrl);
   return `# An operator's view of a fleet; wherry-operator(1) explains each key.
 fleet = ${JSON.stringify(options.fleet)}
 
@@ -226,6 +228,26 @@ function isBrokerUrl(value: unknown): boolean {
     if (!isRefusal(error)) throw error;
     return false;
   }
+}
+
+/** Whether rollouts can be kept there: a file, whose name has no scheme, or PostgreSQL. */
+export function isDatabase(address: string): boolean {
+  return (
+    /^postgres(ql)?:\/\//.test(address) ||
+    !/^(?:[a-z][a-z0-9+.-]*:\/\/|postgres(?:ql)?:|file:)/i.test(address)
+  );
+}
+
+/** The address of images, as an option gives it. @throws Refusal `usage` */
+export function requireImagesUrl(option: string, value: string): void {
+  const [test, takes] = imagesUrl;
+  if (!test(value)) throw new Refusal('usage', `${option} takes ${takes}`);
+}
+
+/** The address of a broker, as an option gives it. @throws Refusal `usage` */
+export function requireBrokerUrl(option: string, value: string): void {
+  const [test, takes] = brokerUrl;
+  if (!test(value)) throw new Refusal('usage', `${option} takes ${takes}`);
 }
 
 function isWebAddress(value: unknown): boolean {

@@ -25,9 +25,18 @@ describe('waves', () => {
     const sizes = (...stages: string[]) =>
       wavesOf('r', names(40), stages.map(parseStage)).map(({ length }) => length);
     expect(sizes('1', '10%', '50%')).toEqual([1, 3, 16, 20]);
+    expect(sizes('33.3%', '66.6%')).toEqual([14, 13, 13]);
     expect(sizes()).toEqual([40]);
     expect(sizes('10', '5', 'all')).toEqual([10, 30]);
     expect(sizes('device:crane-7,crane-9', '25%')).toEqual([2, 8, 30]);
+  });
+
+  it('have a share rounded up, and exact where it is a whole number', () => {
+    const first = (count: number, share: string) =>
+      wavesOf('r', names(count), [parseStage(share)])[0]?.length;
+    expect(first(1000, '16.1%')).toBe(161); // 1000 * 16.1 / 100 is 161.00000000000003
+    expect(first(1000, '16.101%')).toBe(162);
+    expect(first(3, '0.1%')).toBe(1);
   });
 
   it('begin with the devices that are named', () => {
@@ -48,16 +57,19 @@ describe('waves', () => {
 });
 
 describe('a stage', () => {
-  it.each(['1', '250', '10%', '100%', 'all', 'device:crane-1,crane-2'])(
+  it.each(['1', '250', '10%', '100%', '33.3%', '0.5%', 'all', 'device:crane-1,crane-2'])(
     'reads %s and writes it again',
     (text) => {
       expect(formatStage(parseStage(text))).toBe(text);
     },
   );
 
-  it.each(['', '0', '-1', '101%', '0%', '1.5', 'half', 'device:', '10 %'])('is not %j', (text) => {
-    expect(() => parseStage(text)).toThrow(expect.objectContaining({ code: 'usage' }) as Error);
-  });
+  it.each(['', '0', '-1', '101%', '100.1%', '0%', '0.000%', '1.2345%', '1.5', 'half', 'device:', '10 %'])(
+    'is not %j',
+    (text) => {
+      expect(() => parseStage(text)).toThrow(expect.objectContaining({ code: 'usage' }) as Error);
+    },
+  );
 
   it.each([
     [['50%', '10%', 'all'], 'the stage 10% adds no device to the stage 50% before it'],

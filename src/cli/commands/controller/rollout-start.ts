@@ -12,7 +12,7 @@ import { LiveLines } from '../../terminal.ts';
 import { parseDevices } from '../operator/deploy.ts';
 import { contentFrom } from '../operator/deploy-content.ts';
 import { carryOut } from './rollout-watch.ts';
-import { withStore } from './with-store.ts';
+import { requireDatabase, withStore } from './with-store.ts';
 
 /** The stages of a rollout without `--stage`. */
 const defaultStages = ['1', '10%', 'all'];
@@ -30,6 +30,7 @@ export async function startRollout(
       `--id takes lower-case words with dashes, at most 64 characters, not ${JSON.stringify(id)}`,
     );
   const stages = parseStages(flags.stage ?? defaultStages);
+  requireDatabase(flags);
   const named = await namedDevices(names, flags);
   const sign = signerOf(flags);
   const content = await contentFrom(context, await FleetDirectory.open(context.fleetPath), flags);
@@ -37,6 +38,7 @@ export async function startRollout(
     const devices = named ?? (await allDevices(fleet, link));
     if (named !== undefined) await link.listen(devices);
     await withStore(fleet, flags, { isNew: true }, async (store) => {
+      await store.requireNew(id, devices);
       const means = { fleet, link, clock: context.clock, ...(sign === undefined ? {} : { sign }) };
       const { soak, success, errors, answerWithin, approve, undo } = flags;
       const lines = new LiveLines(context.terminal);

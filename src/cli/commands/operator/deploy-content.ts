@@ -9,6 +9,7 @@ import {
   OfferedImages,
   readActivation,
   readImageFile,
+  requireImagesUrl,
   requireSignature,
   simplePod,
   type DesiredContent,
@@ -41,6 +42,7 @@ export async function contentFrom(
       'give one of these: what to run (--run, --pod), --stop-all to run nothing, or --withdraw to leave it to the groups',
     );
   }
+  if (flags.baseUrl !== undefined) requireImagesUrl('--base-url', flags.baseUrl);
   const wanted = runs.map(({ value }) => value);
   const { images, addresses } = await givenImages(context, fleet, flags, wanted);
   const offered = new OfferedImages(images);

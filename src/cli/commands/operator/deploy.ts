@@ -29,12 +29,12 @@ import { signerOf } from '../../signing.ts';
 export async function deploy(context: Context, names: readonly string[], flags: DeployFlags): Promise<void> {
   const targets = parseTargets(names, flags.group);
   const share = readShare(flags);
+  requireOneForFile(targets, flags);
   const opened = await FleetDirectory.open(context.fleetPath);
   const values = await readSecrets(opened, flags.secret ?? []);
   const wanted = await contentFrom(context, opened, flags, values);
   const content = share === undefined ? wanted : { ...wanted, share };
   const means = signingMeans(flags);
-  requireOneForFile(targets, flags);
   await withLink(context, async (link, fleet) => {
     // Only the devices know which groups they are in and which versions of these they trust.
     await link.listen(flags.group === undefined ? targets : 'all', (await fleet.devices()).filter(isAcName));

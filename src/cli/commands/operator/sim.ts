@@ -2,7 +2,7 @@ import { parseFaults, SimulatedFleet, type Traffic } from '../../../device/simul
 import type { BrokerAddress } from '../../../wire/mqtt/index.ts';
 import { isAcName } from '../../../image/appc/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
-import { FleetDirectory } from '../../../operator/fleet/index.ts';
+import { FleetDirectory, requireBrokerUrl } from '../../../operator/fleet/index.ts';
 import type { Context } from '../../context.ts';
 import type { SimFlags } from '../../flags.ts';
 import { formatBytes } from '../../format.ts';
@@ -15,6 +15,7 @@ const reportMs = 5_000;
 export async function simulate(context: Context, count: number, flags: SimFlags): Promise<void> {
   const { terminal, clock } = context;
   const fleet = await FleetDirectory.open(context.fleetPath);
+  requireNames(count, flags);
   const before = process.memoryUsage().rss;
   const devices = new SimulatedFleet({
     fleet: fleet.config.fleet,
@@ -23,7 +24,7 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
     clock,
     count,
     prefix: flags.prefix,
-    ...groupOf(flags),
+    ...(flags.group === undefined ? {} : { group: flags.group }),
     faults: parseFaults(flags.fault ?? []),
     seed: flags.seed,
     ...(flags.badImage === undefined ? {} : { badImage: flags.badImage }),
@@ -37,10 +38,16 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
   if (flags.for !== undefined) void sleep(flags.for * 1000).then(() => ended.abort());
   if (flags.herd !== undefined) void sleep(flags.herd * 1000).then(() => devices.cutAll());
   const started = devices.start();
-  started.catch(() => ended.abort());
+  let isRefused = false;
+  started.catch(() => {
+    isRefused = true;
+    ended.abort();
+  });
+  const hasNumbers = (): boolean => !isRefused;
   try {
     while (!stop.aborted) {
       await sleep(reportMs);
+      if (!hasNumbers()) break;
       const memory = process.memoryUsage().rss - before;
       const line = {
         atMs: Math.round(clock.monotonicMs()),
@@ -55,11 +62,17 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
   }
 }
 
-/** @throws Refusal `usage` */
-function groupOf({ group }: SimFlags): { readonly group?: string } {
-  if (group === undefined) return {};
-  if (isAcName(group)) return { group };
-  throw new Refusal('usage', `${JSON.stringify(group)} is not the name of a group`);
+/** Topics have names of at most 64 characters. @throws Refusal `usage` */
+function requireNames(count: number, { prefix, group }: SimFlags): void {
+  const isName = (name: string): boolean => isAcName(name) && name.length <= 64;
+  const last = `${prefix}-${count - 1}`;
+  if (!isName(last)) {
+    const form = 'lower-case words with dashes, so that a device is called by at most 64 characters';
+    throw new Refusal('usage', `--prefix takes ${form}, not ${JSON.stringify(prefix)}`);
+  }
+  if (group === undefined || isName(group)) return;
+  const form = 'lower-case words with dashes, at most 64 characters';
+  throw new Refusal('usage', `--group takes ${form}, not ${JSON.stringify(group)}`);
 }
 
 /** The addresses of the devices: those of the command line, or that of the fleet. */
@@ -67,6 +80,7 @@ async function brokersOf(
   fleet: FleetDirectory,
   urls: readonly string[] | undefined,
 ): Promise<readonly [BrokerAddress, ...BrokerAddress[]]> {
+  for (const url of urls ?? []) requireBrokerUrl('--broker', url);
   const own = await fleet.brokerAddress();
   const [first = own, ...others] = (urls ?? []).map((url) => ({ ...own, url }));
   return [first, ...others];

@@ -86,6 +86,21 @@ describe('wherry rollout', () => {
     });
   });
 
+  it('is refused before anything is signed when its ID is taken or a device is in another one', async () => {
+    const [first = '', second = ''] = someDevices(2);
+    const stored = await rollout('start', first, '--id', 'taken', '--no-wait', ...good());
+    expect(stored).toMatchObject({ status: 0, err: expect.stringContaining('signed for 1 of 1') as string });
+    for (const [device, id, words] of [
+      [second, 'taken', 'there is a rollout taken already'],
+      [first, 'free', `${first} is in the rollout taken`],
+    ] as const) {
+      const refused = await rollout('start', device, '--id', id, '--no-wait', ...good());
+      expect(refused).toMatchObject({ status: 64, err: expect.stringContaining(words) as string });
+      expect(refused.err).not.toContain('signed for');
+    }
+    expect(await rollout('halt', 'taken')).toMatchObject({ status: 0 });
+  });
+
   it('deploys a version to every device, one wave after the other', async () => {
     const names = someDevices(6);
     const done = await rollout(

@@ -1,4 +1,5 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -91,6 +92,50 @@ describe('a value that an option does not take', () => {
     const made = await wherry(['--fleet', at('new'), 'fleet', 'init', 'harbour', ...args]);
     expect(made).toMatchObject({ status: 64, err: expect.stringContaining(words) as string });
     expect(readdirSync(directory)).not.toContain('new');
+  });
+
+  it.each([
+    [['deploy', 'crane-7', '--base-url', 'ftp://x'], '--base-url takes an http or https address'],
+    [['rollout', 'start', 'crane-7', '--base-url', 'images'], '--base-url takes an http or https address'],
+    [
+      ['rollout', 'start', 'crane-7', '--database', 'http://x'],
+      '--database takes a SQLite file, or postgres://',
+    ],
+    [['rollout', 'list', '--database', 'mysql://x/y'], '--database takes a SQLite file, or postgres://'],
+    [['rollout', 'list', '--database', 'postgres:x'], '--database takes a SQLite file, or postgres://'],
+    [['rollout', 'start', 'crane-7', '--stage', '0%'], '"0%" is not a stage'],
+    [['rollout', 'start', 'crane-7', '--errors', '101%'], 'It takes percent such as 5 or 0.5%'],
+    [['sim', '1', '--prefix', 'Crane'], '--prefix takes lower-case words'],
+    [['sim', '11', '--prefix', 'x'.repeat(62)], '--prefix takes lower-case words'],
+    [['sim', '1', '--group', 'x'.repeat(65)], '--group takes lower-case words'],
+    [['sim', '1', '--broker', 'ftp://x'], '--broker takes mqtt://HOST:PORT'],
+  ])('is refused by wherry %j before it does anything', async (args, words) => {
+    const wanted = /deploy|start/.test(args.join(' ')) ? ['--stop-all'] : [];
+    const { status, out, err } = await run(...args, ...wanted);
+    expect({ status, out, err }).toEqual({
+      status: 64,
+      out: '',
+      err: expect.stringContaining(words) as string,
+    });
+    expect(err).toContain('(usage)');
+    expect(err.trimEnd()).not.toContain('\n');
+  });
+
+  it('is in fleet.toml: a database of another kind, and a name that topics cannot have', async () => {
+    const withLine = async (line: RegExp, by: string) => {
+      await rename(at('fleet/fleet.toml'), at('kept.toml'));
+      const toml = readFileSync(at('kept.toml'), 'utf8');
+      writeFileSync(at('fleet/fleet.toml'), toml.replace(line, by));
+      return await run('rollout', 'list').finally(() => rename(at('kept.toml'), at('fleet/fleet.toml')));
+    };
+    expect(await withLine(/^# database = .*/m, 'database = "http://x"')).toMatchObject({
+      status: 70,
+      err: 'wherry: fleet.toml: rollouts.database takes a file, or postgres://host/database (config-invalid)\n',
+    });
+    expect(await withLine(/^fleet = .*/m, `fleet = "${'x'.repeat(65)}"`)).toMatchObject({
+      status: 70,
+      err: 'wherry: fleet.toml: fleet takes lower-case words with dashes, at most 64 characters (config-invalid)\n',
+    });
   });
 
   it('is an address of a WebSocket no longer', async () => {
