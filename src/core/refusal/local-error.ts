@@ -107,8 +107,11 @@ export function fromFile<T>(file: string, what: string, decode: () => T): T {
  */
 export function diskRefusal(error: unknown, what: string): Refusal | undefined {
   if (!isSystemError(error)) return undefined;
-  const [code, reason] = reasons[error.code] ?? [];
-  const path = error.path === undefined ? '' : `${error.path}: `;
+  const [code, words] = reasons[error.code] ?? [];
+  // Without the advice for a path that the user named.
+  const reason = words?.split(';')[0];
+  const name = error.dest ?? error.path;
+  const path = name === undefined ? '' : `${name}: `;
   const isFull = code === 'no-space';
   const advice = isFull ? 'free blocks or inodes are needed' : 'check the disk and its mount';
   const message = `${what}: ${reason === undefined ? error.message : `${path}${reason}`}; ${advice}`;

@@ -23,7 +23,7 @@ import {
   maxExaminations,
   repeatBudget,
 } from './message-policy.ts';
-import { asRefusal, NotObeyed, orNotObeyed } from './not-obeyed.ts';
+import { asRefusal, describe, logFailure, NotObeyed, orNotObeyed } from './not-obeyed.ts';
 import { PodStart } from './pod-start.ts';
 import { Rounds } from './rounds.ts';
 import type { SupervisorPorts } from './supervisor-ports.ts';
@@ -350,9 +350,7 @@ export class Supervisor {
       try {
         await runDeployment(keeper, world, (report) => this.observe(report), signal, clock);
       } catch (error) {
-        journal.log('error', `a deployment failed unexpectedly: ${describe(error)}`, {
-          WHERRY_CODE: 'internal',
-        });
+        logFailure(journal, 'a deployment did not end cleanly', error);
       }
       if (this.podStart.isDue && !signal.aborted) await this.podStart.run(signal);
     });
@@ -377,10 +375,7 @@ export class Supervisor {
       } catch (error) {
         this.repairAgain = true;
         if (signal.aborted) return;
-        const code = isRefusal(error) ? error.code : 'internal';
-        journal.log('error', `a damaged image could not be replaced: ${String(error)}`, {
-          WHERRY_CODE: code,
-        });
+        logFailure(journal, 'a damaged image could not be replaced', error);
       }
     });
   }
@@ -393,8 +388,4 @@ export class Supervisor {
   private debug(text: string): void {
     this.ports.journal.log('debug', text);
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

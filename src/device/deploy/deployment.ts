@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/ports/index.ts';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { diskRefusal, isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
 import type { ImageSize, StoredImage, TreeId } from '../store/index.ts';
 import { type DesiredState, groupOf } from '../../wire/trust/index.ts';
 import { activatePods, bringBackPods } from './activate.ts';
@@ -96,7 +96,8 @@ class Run {
         event = await this.work[phase]();
       } catch (error) {
         if (this.signal.aborted && !(this.signal.reason instanceof Superseded)) return;
-        failure = error;
+        const what = `version ${this.desired.version} cannot be deployed`;
+        failure = isRefusal(error) ? error : (diskRefusal(localErrorOf(error), what) ?? error);
         event = this.eventOf(error);
       }
       phase = nextPhase(phase, event);
@@ -188,19 +189,24 @@ class Run {
 
   /**
    * Ends a deployment that was not committed. Restores the previous set if pods may have been
-   * stopped.
+   * stopped. The end is reported even if the disk does not take it: the deployment then stays
+   * pending on the disk, and the next start of wherryd resumes it.
    */
   private async end(phase: Exclude<Terminal, 'committed'>, error: unknown): Promise<void> {
-    if (this.attempts > 0) await this.restoreCurrent();
     const last = {
       ...this.named(),
       phase,
       code: isRefusal(error) ? error.code : ('internal' as const),
       message: error instanceof Error ? error.message : String(error),
     };
-    const { pending, ...rest } = this.keeper.state;
-    await this.keeper.save({ ...rest, last });
-    await this.forget(without(this.staged, rest.current?.pods ?? []), last);
+    const { current } = this.keeper.state;
+    try {
+      if (this.attempts > 0) await this.restoreCurrent();
+      const { pending, ...rest } = this.keeper.state;
+      await this.keeper.save({ ...rest, last });
+    } finally {
+      await this.forget(without(this.staged, current?.pods ?? []), last);
+    }
     if (!isRefusal(error)) throw error;
   }
 
@@ -229,8 +235,11 @@ class Run {
    */
   private async restoreCurrent(): Promise<void> {
     const current = this.keeper.state.current?.pods ?? [];
-    await this.world.enable(current);
-    await bringBackPods(this.world, current, this.signal, (step) => this.tell({ step }));
+    try {
+      await this.world.enable(current);
+    } finally {
+      await bringBackPods(this.world, current, this.signal, (step) => this.tell({ step }));
+    }
   }
 
   private async fetch(): Promise<void> {

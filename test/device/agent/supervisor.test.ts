@@ -164,7 +164,7 @@ describe('the supervisor', () => {
     world.refuse = { stage: 'pod-user-unknown' };
     supervisor.receive(command(3, 'new'));
     await rest();
-    expect(outcomes()).toEqual(['1 committed', '3 rolled-back']);
+    expect(outcomes()).toEqual(['1 committed', '2 superseded', '3 rolled-back']);
     expect([...world.running]).toEqual(['web-old']);
   });
 

@@ -280,6 +280,35 @@ describe('a deployment', () => {
     },
   );
 
+  // Whatever the disk does from one call on: the report must not stay in a phase.
+  it.each([
+    ['stage', [], 'refused'],
+    ['save', ['activate'], 'refused'],
+    ['save', ['probation'], 'rolled-back'],
+    ['enable', ['probation'], 'rolled-back'],
+  ] as const)('ends if no %s after %j succeeds, with the path [C290]', async (call, after, phase) => {
+    const world = deviceWithPending();
+    let fails = after.length === 0;
+    const told: DeploymentReport[] = [];
+    world.beforeCall = (name) => {
+      if (fails && name === call) throw diskFault('/state-b.cbor');
+    };
+    const observe = (report: DeploymentReport): void => {
+      told.push(report);
+      fails ||= after.some((one) => one === report.phase);
+    };
+    const running = runDeployment(world, world, observe, never, clock);
+    // What cannot be saved at the end is logged by the caller.
+    await running.catch((error: unknown) => expect(error).toMatchObject({ code: 'EROFS' }));
+    expect(told.at(-1)).toMatchObject({
+      ...{ version: 2, phase, code: 'disk-failed' },
+      message:
+        'version 2 cannot be deployed: /state-b.cbor: the file system is mounted read-only; check the disk and its mount',
+    });
+    expect([...world.running]).toEqual(['web-old']);
+    expect([...world.stagedUnits]).toEqual(['web-old']);
+  });
+
   it('of several pods runs all of them, or none if one does not start [C42]', async () => {
     const two = {
       ...desired(2, 'new'),
@@ -354,6 +383,10 @@ describe('a power cut', () => {
     }
   });
 });
+
+function diskFault(path: string): Error {
+  return Object.assign(new Error('EROFS: read-only file system'), { code: 'EROFS', syscall: 'open', path });
+}
 
 /** A signal that is aborted when the power is cut, as at the end of the daemon. */
 function powerless(world: WorldModel): AbortSignal {
