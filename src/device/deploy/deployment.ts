@@ -326,8 +326,6 @@ class Run {
     await this.world.enable(this.staged);
     const { current: outgoing, pending, ...rest } = this.keeper.state;
     const last = { ...this.named(), phase: 'committed' as const };
-    const kept = rest.previous;
-    const previous = outgoing ?? kept;
     const next = {
       ...rest,
       current: {
@@ -336,7 +334,7 @@ class Run {
         imageIds: this.desired.images.map((image) => image.id),
         ...(this.treeIds.length === 0 ? {} : { treeIds: this.treeIds }),
       },
-      ...(previous === undefined ? {} : { previous }),
+      ...(outgoing === undefined ? {} : { previous: outgoing }),
       last,
     };
     await this.keeper.save(withLastUse(next, outgoing?.imageIds ?? [], this.nowSeconds()));

@@ -99,7 +99,7 @@ export async function* decompressByTool(
     if (overLimit.test(said)) {
       throw new Refusal(
         'archive-too-large',
-        `the ${compression} stream asks for more than ${memoryMiB} MiB of memory to be undone; compress it with a smaller dictionary (xz -7, zstd -19)`,
+        `decompressing the ${compression} stream takes more than ${memoryMiB} MiB of memory; compress it with a smaller dictionary (xz -7, zstd -19)`,
       );
     }
     throw malformed(`the ${compression} stream is damaged, cut off, or followed by other data`);

@@ -74,7 +74,7 @@ export function decodeBundle(message: Uint8Array): EnrolmentBundle {
     const value = decodeCbor(message, { maxBytes: maxBundleBytes, maxDepth: 6 });
     const { fleet, device, files } = readFields(value, bundle, 'bundle');
     const byPath = new Map(files.map(({ path, content }) => [path, content]));
-    if (byPath.size !== files.length) throw new CborError('bundle/files: a path stands there twice');
+    if (byPath.size !== files.length) throw new CborError('bundle/files: a path is listed twice');
     if (!byPath.has('/etc/wherry/wherry.toml')) throw new CborError('bundle/files: no wherry.toml');
     return { fleet, device, files: byPath };
   } catch (cause) {

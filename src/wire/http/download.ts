@@ -151,7 +151,7 @@ export class Download implements AsyncIterable<Buffer> {
       if (failure.final)
         mirrors.splice(at % mirrors.length, 1); // this server does not have the file, or refuses it
       else at += 1;
-      if (mirrors.length === 0) throw failure;
+      // Also when no mirror is left.
       if (this.#budget.isOutOfTries || idle >= this.#patience.idleTries * mirrors.length) throw failure;
       if (at === 0 || at % mirrors.length > 0) continue;
       const { clock, random } = this.#ports;

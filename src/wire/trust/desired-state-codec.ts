@@ -188,7 +188,7 @@ function read(payload: Uint8Array): DesiredState {
 function refuseRepeated(path: string, key: string, values: readonly string[]): void {
   const repeated = values.find((value, index) => values.indexOf(value) !== index);
   if (repeated !== undefined) {
-    throw new CborError(`desired state/${path}: the ${key} ${repeated} stands there twice`);
+    throw new CborError(`desired state/${path}: the ${key} ${repeated} is listed twice`);
   }
 }
 

@@ -118,7 +118,7 @@ function checkRole(root: RootDocument, name: string, { keys, threshold }: Role):
     throw new CborError(`${path}: not root, deploy, images or images/<prefix>`);
   // A key that is listed twice would count twice (TUF 1.0.34 §4.2: KEYIDs of a role are unique).
   const repeated = keys.find((key, index) => keys.indexOf(key) !== index);
-  if (repeated !== undefined) throw new CborError(`${path}: the key ${repeated} stands there twice`);
+  if (repeated !== undefined) throw new CborError(`${path}: the key ${repeated} is listed twice`);
   const absent = keys.find((key) => !Object.hasOwn(root.keys, key));
   if (absent !== undefined) throw new CborError(`${path}: the certificate of key ${absent} is missing`);
   if (threshold > keys.length)

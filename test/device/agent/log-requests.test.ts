@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { rememberRequest } from '../../../src/device/agent/asked-before.ts';
 import { LogRequests, type LogRequestPorts } from '../../../src/device/agent/log-requests.ts';
+import { streamLog } from '../../../src/device/agent/log-stream.ts';
 import { sourceOf } from '../../../src/device/agent/log-source.ts';
 import { DeviceSession } from '../../../src/device/session/index.ts';
 import { type Connection, MqttTransport } from '../../../src/wire/mqtt/index.ts';
@@ -217,6 +218,53 @@ describe('a request for logs', () => {
     expect(examined()).toBe(10);
     expect(answers.length).toBeLessThanOrEqual(30);
     expect(journal.filter((line) => line.includes('refused')).length).toBeLessThanOrEqual(30);
+  });
+});
+
+describe('a request whose pod writes without an end', () => {
+  it('[C233] is read no further than needed to report that much was left out', async () => {
+    let pieces = 0;
+    let isClosed = false;
+    const source = {
+      next: () => {
+        pieces += 1;
+        return Promise.resolve(isClosed || pieces > 100 ? undefined : Buffer.alloc(1 << 20));
+      },
+      close: () => void (isClosed = true),
+    };
+    const answers: LogAnswer[] = [];
+    const ports = {
+      ...{ clock, open: () => source },
+      publish: (payload: Uint8Array) => Promise.resolve(answers.push(decodeLogAnswer(payload)) > 0),
+    };
+    const never = new AbortController().signal;
+    const request = { ...logRequest, limitBytes: 10 };
+    expect(await streamLog(request, '0'.repeat(64), ports, never)).toBe('limit');
+    expect(pieces).toBeLessThan(20);
+    expect(textOf(answers)).toHaveLength(10);
+  });
+});
+
+describe('a request under examination when wherryd stops', () => {
+  it('is neither remembered nor answered', async () => {
+    const done: string[] = [];
+    let finish: ((request: LogRequest) => void) | undefined;
+    const requests = new LogRequests({
+      ...{ clock, pods: ['web'], journal: { log: () => undefined } },
+      open: () => {
+        done.push('opened');
+        return { next: () => Promise.resolve(undefined), close: () => undefined };
+      },
+      publish: () => Promise.resolve(done.push('published') > 0),
+      remember: () => Promise.resolve(done.push('remembered') > 0),
+      examine: () => new Promise<LogRequest>((resolve) => (finish = resolve)),
+    });
+    requests.receive(await publishRequest(logRequest, operator));
+    await until(() => finish !== undefined);
+    const closed = requests.close();
+    finish?.(logRequest);
+    await closed;
+    expect(done).toEqual([]);
   });
 });
 

@@ -85,6 +85,27 @@ describe('a state that is saved', () => {
     expect((await openState(slots)).state).toEqual(state);
   });
 
+  it('never takes a newer trusted version back, of the device or of a group', async () => {
+    const keeper = await openState(stateSlots(new CrashingDisk(), directory));
+    const mark = (version: number) => ({ version, payloadSha256: `${version}`, issued: version });
+    const before: DeviceState = {
+      ...emptyState,
+      trusted: mark(3),
+      groups: [{ name: 'pumps', ...mark(3) }],
+    };
+    await keeper.save(before);
+    const newer = {
+      trusted: mark(4),
+      groups: [
+        { name: 'pumps', ...mark(5) },
+        { name: 'cranes', ...mark(6) },
+      ],
+    };
+    await keeper.update((state) => ({ ...state, ...newer }));
+    await keeper.save({ ...before, follows: 'pumps' });
+    expect(keeper.state).toEqual({ ...before, ...newer, follows: 'pumps' });
+  });
+
   it('is not written if it could not be read back', async () => {
     const slots = stateSlots(new CrashingDisk(), directory);
     const keeper = await openState(slots);

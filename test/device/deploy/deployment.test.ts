@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { AcName } from '../../../src/image/appc/index.ts';
 import {
   decodeState,
+  type DeployedPod,
   encodeState,
   runDeployment,
   Superseded,
@@ -132,6 +133,39 @@ describe('a deployment', () => {
     expect(world.calls).not.toContain('pull');
   });
 
+  it('fetches an image again that is damaged on the disk', async () => {
+    const world = deviceWithPending();
+    await run(world);
+    const { pending, ...rest } = world.state;
+    world.state = { ...rest, pending: { desired: desired(3, 'new'), attempts: 0 } };
+    world.damaged.add(imageIdOf('new'));
+    world.calls.length = 0;
+    await run(world);
+    expect(world.calls).toContain('pull');
+  });
+
+  it.each(['pull', 'render'])(
+    'that has stopped pods starts the previous set before a %s, which may take hours',
+    async (slow) => {
+      const world = deviceWithPending();
+      world.needed = [rendering('1', 'new')];
+      if (slow === 'render') {
+        await run(world);
+        world.damaged.add(treeIdOf('1'));
+      }
+      const { pending, current, ...rest } = world.state;
+      const set = { version: 1, pods: [deployedPod('web-old')], imageIds: [imageIdOf('old')] };
+      world.state = { ...rest, current: set, pending: { desired: desired(2, 'new'), attempts: 1 } };
+      world.running.clear();
+      const running: string[] = [];
+      world.beforeCall = (call) => {
+        if (call.startsWith(slow)) running.push(...world.running);
+      };
+      await run(world);
+      expect(running).toEqual(['web-old']);
+    },
+  );
+
   it('remembers images of earlier ones, up to the limit of a state', async () => {
     const world = deviceWithPending();
     for (let version = 2; version < 60; version++) {
@@ -184,6 +218,21 @@ describe('a deployment', () => {
       [imageIdOf('new'), `tree of ${imageIdOf('new')}`],
       ['pull', treeIdOf('1')],
     ]);
+  });
+
+  it('reserves no space for an announced tree that is stored', async () => {
+    const world = deviceWithPending();
+    const announced = desired(2, 'new');
+    const images = announced.images.map((image) => ({ ...image, renderedBytes: 40 }));
+    const tree = { id: treeIdOf('1'), name: 'example.com/web', sizeBytes: 1, sha256: '' };
+    world.state = {
+      ...world.state,
+      trees: [{ ...tree, imageIds: [imageIdOf('new')] }],
+      pending: { desired: { ...announced, images }, attempts: 0 },
+    };
+    world.needed = [rendering('1', 'new')];
+    await run(world);
+    expect(world.reserved).toEqual([imageIdOf('new')]);
   });
 
   it('collects garbage if a volume does not fit, and only then refuses', async () => {
@@ -251,6 +300,19 @@ describe('a deployment', () => {
     await run(world);
     expect(world.calls.filter((call) => /^(stop|start)/.test(call))).toEqual([]);
     expect(world.state.current?.version).toBe(2);
+  });
+
+  it('forgets the units of a pod that got other units, as with other values of secrets', async () => {
+    const world = deviceWithPending();
+    const [old] = world.enabled;
+    if (old === undefined) throw new Error('nothing runs');
+    const changed = { ...old, services: old.services.map((one) => ({ ...one, unit: 'web-2.service' })) };
+    world.stage = () => Promise.resolve([changed]);
+    const forgotten: DeployedPod[] = [];
+    world.forget = (pods) => Promise.resolve(void forgotten.push(...pods));
+    await run(world);
+    expect(world.state.current?.pods).toEqual([changed]);
+    expect(forgotten).toEqual([old]);
   });
 
   it.each(['reserve', 'pull', 'render', 'stage'] as const)(
@@ -333,6 +395,21 @@ describe('a deployment', () => {
     abort.abort(new Superseded(3));
     const told = await run(world, abort.signal);
     expect(told.at(-1)).toMatchObject({ version: 2, phase: 'superseded', code: 'superseded' });
+  });
+
+  it('that is superseded between two steps starts nothing more and brings every pod back', async () => {
+    const world = deviceWithPending();
+    const pods = [deployedPod('web-old'), deployedPod('log-old')];
+    world.enabled = pods;
+    world.boot();
+    world.state = { ...world.state, current: { version: 1, pods, imageIds: [imageIdOf('old')] } };
+    const abort = new AbortController();
+    world.beforeCall = (call) => {
+      if (call === 'stop log-old') abort.abort(new Superseded(3));
+    };
+    expect((await run(world, abort.signal)).at(-1)).toMatchObject({ phase: 'superseded' });
+    expect(world.calls).not.toContain('start web-new');
+    expect([...world.running]).toEqual(['web-old', 'log-old']);
   });
 
   it('stays pending when the daemon stops', async () => {

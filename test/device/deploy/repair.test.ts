@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ImageId } from '../../../src/image/appc/types.ts';
+import type { AcName, ImageId } from '../../../src/image/appc/types.ts';
 import { repairImages } from '../../../src/device/deploy/repair.ts';
 import type { StoredImage } from '../../../src/device/store/image-store.ts';
 import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
@@ -81,6 +81,8 @@ describe('images of the running version', () => {
   it('are not touched during a deployment or by the command of another version', async () => {
     const world = damagedDevice();
     expect(await repairImages(desired(2), world, world, never, clock)).toEqual([]);
+    const ofGroup: DesiredState = { ...desired(3), target: { group: 'pumps' as AcName } };
+    expect(await repairImages(ofGroup, world, world, never, clock)).toEqual([]);
     world.state = { ...world.state, pending: { desired: desired(4), attempts: 0 } };
     expect(await repairImages(desired(3), world, world, never, clock)).toEqual([]);
     expect(world.calls).toEqual([]);

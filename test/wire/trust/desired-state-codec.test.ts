@@ -74,7 +74,7 @@ describe('a desired state [C20]', () => {
   });
 
   it.each<[string, unknown, RegExp]>([
-    ['two of one name', [okSecret, okSecret], /secrets: the name db stands there twice/],
+    ['two of one name', [okSecret, okSecret], /secrets: the name db is listed twice/],
     ['an invalid digest', [{ name: 'db', digest: 'x' }], /SHA-256/],
     ['a value', [{ ...okSecret, value: 'x' }], /"value" is not known/],
     ['33', Array.from({ length: 33 }, (_, at) => ({ ...okSecret, name: `s${at}` })), /more than 32/],
@@ -109,7 +109,7 @@ describe('a desired state [C20]', () => {
     ['an issue time in milliseconds', ['issued'], issued * 1000, /issued/],
     ['an expiry at the issue time', ['expires'], issued, /expires before it is issued/],
     ['33 pods', ['pods'], Array.from({ length: 33 }, (_, n) => ({ ...pod, name: `p${n}` })), /more than 32/],
-    ['two pods of one name', ['pods'], [pod, pod], /pods: the name web stands there twice/],
+    ['two pods of one name', ['pods'], [pod, pod], /pods: the name web is listed twice/],
     ['a pod name with a slash', ['pods', 0, 'name'], 'a/b', /pods\/0\/name/],
     ['a manifest as text', ['pods', 0, 'manifest'], '{}', /pods\/0\/manifest: not a byte string/],
     ['a manifest of 65 KiB', ['pods', 0, 'manifest'], new Uint8Array(66_560), /longer than 65536 bytes/],
@@ -119,7 +119,7 @@ describe('a desired state [C20]', () => {
       Array.from({ length: 65 }, (_, n) => ({ ...image, id: `sha512-${n.toString(16).padStart(128, '0')}` })),
       /images: more than 64/,
     ],
-    ['an image twice', ['images'], [image, image], /images: the id sha512-.* stands there twice/],
+    ['an image twice', ['images'], [image, image], /images: the id sha512-.* is listed twice/],
     ['a short image ID', ['images', 0, 'id'], 'sha512-0123', /images\/0\/id/],
     ['an image ID in upper case', ['images', 0, 'id'], `sha512-${'A'.repeat(128)}`, /images\/0\/id/],
     ['an image name with ..', ['images', 0, 'name'], 'example.com/../x', /images\/0\/name/],
