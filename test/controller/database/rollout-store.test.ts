@@ -95,6 +95,14 @@ describe.each([
     const { rollout: now } = await two.load('r-1');
     expect(now).toMatchObject({ phase: 'paused', reason: 'lunch' });
     expect(now.members.every(({ sentAtMs }) => sentAtMs === undefined)).toBe(true);
+    const rules = { ...rollout.rules, soakSeconds: 77 };
+    expect(await two.decide('r-1', await two.revision('r-1'), { rules })).toBe(true);
+    expect((await one.load('r-1')).rollout).toMatchObject({ phase: 'paused', rules });
+    // The time at which a command was first sent stays.
+    for (const atMs of [5, 6])
+      await one.markSent('r-1', await one.revision('r-1'), ['crane-1'], { undo: false, atMs });
+    const members = new Map((await two.load('r-1')).rollout.members.map((one) => [one.device, one]));
+    expect(members.get('crane-1')?.sentAtMs).toBe(5);
     // Of many at once, one.
     const next = await two.revision('r-1');
     const made = await Promise.all(
@@ -152,6 +160,10 @@ describe.each([
     const other = await open(address, fleetName());
     await expect(other.load('r-1')).rejects.toThrow(expect.objectContaining({ code: 'not-found' }) as Error);
     expect(await other.list()).toEqual([]);
+    const same = rolloutOf(2, []);
+    await other.create(same, commandsOf(same));
+    expect(await store.list()).toMatchObject([{ id: 'r-1', devices: 1 }]);
+    expect(await other.list()).toMatchObject([{ id: 'r-1', devices: 2 }]);
   });
 
   it.skipIf(!isThere)('are left alone by an older wherry', async () => {

@@ -87,6 +87,13 @@ describe('a desired state [C20]', () => {
     expect(messageOf(withField(desired, ['pods'], pods(32)))).toBe('accepted');
   });
 
+  it('withdraws a target from all of a group, not from a share of it', () => {
+    const taken = { ...desired, pods: [], images: [], withdrawn: true };
+    expect(messageOf({ ...taken, target: { group: 'pumps' } })).toBe('accepted');
+    const target = { group: 'pumps', share: { from: 0, to: 10 } };
+    expect(messageOf({ ...taken, target })).toMatch(/not from a share/);
+  });
+
   it('may stop everything with an empty set', () => {
     const empty: DesiredState = { ...desired, pods: [], images: [] };
     expect(decodeDesiredState(encodeDesiredState(empty))).toEqual(empty);
@@ -127,7 +134,7 @@ describe('a desired state [C20]', () => {
       'a label twice',
       ['images', 0, 'labels'],
       [0, 1].map(() => ({ name: 'os', value: 'x' })),
-      /name os stands/,
+      /name os is listed twice/,
     ],
     [
       '33 labels',
@@ -142,6 +149,7 @@ describe('a desired state [C20]', () => {
     ['an address of 2 KiB and one', ['images', 0, 'urls'], [url.padEnd(2049, 'x')], /longer than 2048/],
     ['a file address', ['images', 0, 'urls'], ['file:///etc/shadow'], /urls\/0: neither http nor https/],
     ['an address with credentials', ['images', 0, 'urls'], ['https://u:p@example.com/a'], /credentials/],
+    ['an address with a password', ['images', 0, 'urls'], ['https://:p@example.com/a'], /credentials/],
     ['an address with a fragment', ['images', 0, 'urls'], [`${url}#x`], /fragment/],
     ['an address with a line break', ['images', 0, 'urls'], ['http://a.example/\r\nX: y'], /not printable/],
     ['no address at all', ['images', 0, 'urls'], ['example'], /not an address/],

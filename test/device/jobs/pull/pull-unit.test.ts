@@ -100,6 +100,18 @@ describe('a pull that was refused', () => {
   });
 });
 
+it('a pull that made another image than the commanded one is refused', async () => {
+  const imageId = parseImageId(`sha512-${'b'.repeat(128)}`);
+  const program = () => {
+    writeFileSync(join(home(), 'object.erofs'), 'object');
+    const sizes = { objectSizeBytes: 6, objectSha256: '0'.repeat(64), downloadedBytes: 6 };
+    const result = { ok: true, imageId, manifest: Buffer.from('{}'), ...sizes, signedBy: 'a' } as const;
+    writeFileSync(join(home(), 'result.cbor'), pullFiles.encodeResult(result));
+  };
+  await expect(pulled(program)).rejects.toMatchObject({ code: 'image-id-mismatch' });
+  expect(readdirSync(join(root, 'objects'))).toEqual([]);
+});
+
 it('the progress of a pull is reported as the unit writes it, and skipped when unreadable', async () => {
   const clock = new FakeClock();
   const told: number[] = [];

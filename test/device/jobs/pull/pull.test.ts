@@ -282,8 +282,11 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] 
     const bad = Buffer.from(image.aci);
     const at = offset < 0 ? bad.length + offset : offset;
     bad[at] = (bad[at] ?? 0) ^ 0x40;
-    expect(await run(job(await publish(bad)))).toMatchObject({ ok: false, code: 'image-signature-invalid' });
+    const server = await publish(bad);
+    expect(await run(job(server))).toMatchObject({ ok: false, code: 'image-signature-invalid' });
     expect(readdirSync(directory)).toEqual([]);
+    // All bytes are of one answer, so fetching them again would bring the same.
+    expect(server.requests.map(({ path }) => path)).toEqual(['/app.aci.asc', '/app.aci']);
   });
 
   it('[A1.10] [A9.3] compressed again: the image ID is the same, the signature is not: image-signature-invalid', async () => {
@@ -369,6 +372,28 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] 
     expect(result).toMatchObject({ code: 'archive-too-large' });
     expect(server.requests).toEqual([]);
   });
+
+  it.each([
+    ['maxRatio', 20, /more than 20 times its size/],
+    ['maxEntries', 2, /./],
+  ] as const)(
+    '[A10.4] that is beyond the %s of the job: archive-too-large',
+    async (limit, value, message) => {
+      const zeros = [{ name: 'rootfs/zeros', body: Buffer.alloc(4 << 20) }];
+      const large = await testImage({
+        entries: [...zeros, { name: 'rootfs/app', body: noise.subarray(0, 100) }],
+      });
+      const given = job(await publish(large.aci, signer.sign(large.aci)), large);
+      expect(await run({ ...given, limits: { ...given.limits, maxRatio: 10_000 } })).toMatchObject({
+        ok: true,
+      });
+      const limits = { ...given.limits, maxRatio: 10_000, [limit]: value };
+      expect(await run({ ...given, limits })).toMatchObject({
+        code: 'archive-too-large',
+        message: expect.stringMatching(message) as string,
+      });
+    },
+  );
 
   it('[A9.21] [A10.6] whose signed file is not an archive: archive-malformed', async () => {
     const junk = { ...imageOf(noise), aci: noise };
