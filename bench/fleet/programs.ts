@@ -1,9 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { symlink, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { build } from 'esbuild';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { bundle } from '../../cross/bundle.ts';
+import { bundleUnits, unitBundle } from '../../cross/unit-bundle.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
@@ -31,8 +32,8 @@ export interface SimLine {
 }
 
 /**
- * `wherry` of this tree, each run in its own process. It is compiled to JavaScript before, so that
- * the measurement does not include the compiler.
+ * `wherry` of this tree as its packages have it, each run in a process of its own. Databases are
+ * loaded from the dependencies of the tree.
  */
 export class Programs {
   readonly #directory: string;
@@ -41,19 +42,15 @@ export class Programs {
     this.#directory = directory;
   }
 
-  /** @param directory for its files; contains the fleet directory `fleet` */
+  /** @param directory where it may write; it has `fleet`, too */
   static async make(directory: string): Promise<Programs> {
-    await build({
-      entryPoints: [join(root, 'src/cli/wherry.ts')],
-      outdir: join(directory, 'program'),
-      outExtension: { '.js': '.mjs' },
-      bundle: true,
-      splitting: true,
-      platform: 'node',
-      format: 'esm',
-      packages: 'external',
-      logLevel: 'error',
-    });
+    const nodeModules = join(root, 'node_modules');
+    const entries = { wherry: 'src/cli/wherry.ts' };
+    const { files } = await bundle({ root, nodeModules, entries, version: 'measured' });
+    const units = await bundleUnits({ root, nodeModules, version: 'measured' });
+    await mkdir(join(directory, 'program'));
+    for (const [name, bytes] of [...files, [unitBundle, units.bytes] as const])
+      await writeFile(join(directory, 'program', name), bytes);
     await symlink(join(root, 'node_modules'), join(directory, 'node_modules'));
     await writeFile(
       join(directory, 'cost.cjs'),
@@ -80,11 +77,11 @@ export class Programs {
   }
 
   #command(args: readonly string[]): string[] {
-    return [join(this.#directory, 'program/wherry.mjs'), '--fleet', join(this.#directory, 'fleet'), ...args];
+    return [join(this.#directory, 'program/wherry.js'), '--fleet', join(this.#directory, 'fleet'), ...args];
   }
 }
 
-/** Runs a program that may write its resource usage to descriptor 3 at its end. */
+/** A program that may write its cost to descriptor 3 at its end. */
 export async function ran(program: string, args: readonly string[]): Promise<Ran> {
   const startedMs = performance.now();
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
@@ -132,12 +129,12 @@ export class Devices {
       if (last !== undefined && isWanted(last)) return last;
       if (this.#ended) throw new Error('wherry sim ended');
       if (performance.now() > deadlineMs)
-        throw new Error(`the simulated devices stopped at ${JSON.stringify(last)}`);
+        throw new Error(`the simulated devices got no further than ${JSON.stringify(last)}`);
       await sleep(200);
     }
   }
 
-  /** The numbers of the second line from now, which include everything that has happened before. */
+  /** The numbers after everything that is under way has been counted. */
   async settled(): Promise<SimLine> {
     const seen = this.lines.length;
     await this.until(() => this.lines.length > seen + 1, 60_000);
