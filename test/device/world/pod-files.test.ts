@@ -20,15 +20,19 @@ import type { Disk } from '../../../src/device/store/disk.ts';
 import { nodeDisk } from '../../../src/device/store/node-disk.ts';
 
 /** The machine's disk, except that files keep the owner that runs the test. */
-function ownDisk(writes: string[]): Disk {
+function ownDisk(writes: string[], lasting: string[]): Disk {
   const disk = nodeDisk();
+  const note = <T>(list: string[], path: string, act: () => T): T => {
+    list.push(path);
+    return act();
+  };
   return {
     ...disk,
     own: () => Promise.resolve(),
-    write: (path, bytes) => {
-      writes.push(path);
-      return disk.write(path, bytes);
-    },
+    write: (path, bytes) => note(writes, path, () => disk.write(path, bytes)),
+    syncFile: (path) => note(lasting, path, () => disk.syncFile(path)),
+    syncDirectory: (path) => note(lasting, path, () => disk.syncDirectory(path)),
+    rename: (from, to) => note(lasting, to, () => disk.rename(from, to)),
   };
 }
 
@@ -55,12 +59,15 @@ const pod = (uuid: string): CompiledPod => ({
 describe('the files of a pod', () => {
   let root: string;
   let writes: string[];
+  /** What was synced or renamed, in order. */
+  let lasting: string[];
   let files: PodFiles;
   const unit = (name: string): string => join(root, 'units', name);
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'pod-files-'));
     writes = [];
-    files = new PodFiles(ownDisk(writes), {
+    lasting = [];
+    files = new PodFiles(ownDisk(writes, lasting), {
       pods: join(root, 'pods'),
       volumes: join(root, 'volumes'),
       units: join(root, 'units'),
@@ -109,6 +116,18 @@ describe('the files of a pod', () => {
     writes.length = 0;
     await files.enable([pod('one')]);
     expect(writes).toEqual([]);
+  });
+
+  it('are durable before the set that starts them at boot [C45]', async () => {
+    const { units } = pod('one');
+    await files.write(pod('one'), 'document');
+    lasting.length = 0;
+    await files.enable([pod('one')]);
+    const before = lasting.slice(0, lasting.indexOf(unit('wherry-pods.target')));
+    const parts = ['apps/main/config.json', 'apps/main', 'apps', ...units.map(({ name }) => `units/${name}`)];
+    const needed = [...parts.map((part) => `pods/one/${part}`), ...units.map(({ name }) => `units/${name}`)];
+    for (const path of [...needed, 'pods/one', 'pods', 'metadata/one.json', 'metadata', 'units'])
+      expect(before).toContain(join(root, path));
   });
 
   it('are restored when a unit was lost or changed', async () => {
