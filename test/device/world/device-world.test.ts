@@ -24,7 +24,7 @@ describe('the start of wherryd', () => {
     const log: string[] = [];
     const world = new DeviceWorld({
       files: new PodFiles(nodeDisk(), { ...places, units: at('units'), mounts: at('mounts') }),
-      journal: { log: (level, message) => void log.push(`${level} ${message}`) },
+      journal: { log: (level: string, message: string) => void log.push(`${level} ${message}`) },
       directories: places,
       watch: { follow: () => undefined },
     } as unknown as DeviceWorldPorts);
