@@ -302,6 +302,20 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     expect(after?.filter((start) => before?.includes(start))).toEqual([]);
   });
 
+  it('[C291] has a network again when systemd restarts an app whose namespace was removed', async () => {
+    const ports = [{ name: 'http', hostPort: 8094 }];
+    await committed(scene.desired([pod('again', 'bridge', { ports, apps: twoApps() })]));
+    await scene.board.check(
+      `ip netns delete $(ls /run/netns) && systemctl kill -s KILL 'wherry-pod-again.*-main.service'`,
+    );
+    await expect.poll(() => get('http://127.0.0.1:8094/')).toBe('hello from the pod');
+    // Both apps are in the new one.
+    const pids = `$(systemctl show -P MainPID 'wherry-pod-again.*-*.service')`;
+    const namespaces = `for pid in ${pids}; do readlink /proc/$pid/ns/net; done | sort -u`;
+    await expect.poll(() => scene.board.check(namespaces)).toMatch(/^net:\[\d+\]\n$/);
+    expect(await get('http://127.0.0.1:8094/')).toBe('hello from the pod');
+  });
+
   const setting = '/proc/sys/net/ipv4/ip_unprivileged_port_start';
   const sysctl = (value: string) => ({
     ...{ name: 'os/unix/sysctl', value: { 'net.ipv4.ip_unprivileged_port_start': value } },

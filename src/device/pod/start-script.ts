@@ -23,7 +23,7 @@ if [ "$1" = post-stop ]; then
   shift 2
   exec unshare --mount /bin/sh "$0" stopped "$@"
 fi
-what=$1 dir=$2 bytes=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8 network=\${9-}
+what=$1 dir=$2 bytes=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8 netns=\${9--}
 layer=$dir/layer
 umask 022
 
@@ -70,7 +70,7 @@ lay() {
   # The lowest layer, for an image that has no such files. It is written before the image is mounted: a path
   # through the image could lead anywhere by a link.
   resolv=/etc/resolv.conf
-  if [ "$network" = attached ]; then
+  if [ "$netns" != - ]; then
     # The bundle mounts the directory of the network's hosts file there, so that changes of the file are seen.
     ln -s ../dev/wherry/hosts base/etc/hosts
     # The upstream servers of systemd-resolved. Its own address is on the host's loopback, which the pod cannot reach.
@@ -80,7 +80,7 @@ lay() {
   fi
   if [ -r "$resolv" ]; then
     while IFS= read -r line || [ -n "$line" ]; do
-      case $network,$line in attached,nameserver[[:blank:]]127.* | attached,nameserver[[:blank:]]::1) continue ;; esac
+      case $netns,$line in /*,nameserver[[:blank:]]127.* | /*,nameserver[[:blank:]]::1) continue ;; esac
       printf '%s\\n' "$line"
     done <"$resolv" >base/etc/resolv.conf
   fi
@@ -121,6 +121,14 @@ if [ "\${LAYER-}" != mounted ]; then
   # systemd opens the sockets of the app first. If it failed, the start fails, and the restart of the app tries again.
   if [ "\${WHERRY_SOCKETS-0}" != "\${LISTEN_FDS-0}" ]; then
     echo "systemd could not open all socket-activated ports of this app; does another process have one of them?" >&2
+    exit 1
+  fi
+
+  # Somebody may have removed the namespace of the network. The unit that makes it does not notice, and no restart would help. Its
+  # restart restarts the apps.
+  if [ "$netns" != - ] && [ "$(stat -f -c %t "$netns" 2>/dev/null)" != 6e736673 ]; then
+    echo "the network namespace $netns is not there; the network is attached again" >&2
+    systemctl try-restart --no-block "wherry-network-$(systemd-escape "\${netns#*/wherry-}").service"
     exit 1
   fi
 

@@ -148,8 +148,7 @@ export function serviceUnit(input: ServiceInput): string {
       host.crunPath,
       places.absolute(places.bundle(app)),
       id,
-      ...(network === undefined ? [] : ['attached']),
-      ...(network === undefined && secrets.length > 0 ? ['-'] : []),
+      ...(network === undefined ? (secrets.length > 0 ? ['-'] : []) : [places.netns]),
       ...secrets.map(({ name, mode }) => `${name}:${mode}:${account.uid}:${account.gid}`),
     ],
   ];

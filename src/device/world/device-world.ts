@@ -14,7 +14,7 @@ import type { Rendering } from '../jobs/render/index.ts';
 import type { NetworkFacts } from '../network/index.ts';
 import type { HostFacts } from '../pod/index.ts';
 import type { Clock, Journal } from '../../core/ports/index.ts';
-import { isRefusal } from '../../core/refusal/index.ts';
+import { isRefusal, reasonOf } from '../../core/refusal/index.ts';
 import type { DamagedImage } from '../../wire/report/index.ts';
 import {
   admitSpace,
@@ -229,21 +229,33 @@ export class DeviceWorld implements World {
 
   /**
    * Repairs the device at the start of wherryd: restores unit files of the committed pods, which
-   * reports then describe, and has them start at boot unless a deployment is pending.
+   * reports then describe, and has them start at boot unless a deployment is pending. What the disk
+   * prevents is logged: wherryd must start, to report and to take the next command.
    */
   async reconcile(state: DeviceState): Promise<void> {
     const pods = state.current?.pods ?? [];
     this.steps.adopt(pods);
     await this.repair();
     // A pending deployment decides which pods run.
-    if (state.pending === undefined) await this.enable(pods);
+    if (state.pending !== undefined) return;
+    await this.enable(pods).catch(this.unrepaired('pods may not start at boot'));
+  }
+
+  private unrepaired(what: string): (error: unknown) => void {
+    return (error) =>
+      this.ports.journal.log('error', `${what}: ${reasonOf(error)}`, { WHERRY_CODE: 'disk-failed' });
   }
 
   /** Restores unit files of the adopted pods that are missing or changed. */
   private async repair(): Promise<void> {
     const { files, journal, systemd } = this.ports;
     let repaired = false;
-    for (const pod of this.pods) repaired = (await files.repair(pod)) || repaired;
+    for (const pod of this.pods) {
+      const done = await files
+        .repair(pod)
+        .catch(this.unrepaired(`units of pod ${pod.name} were not put back`));
+      repaired = done === true || repaired;
+    }
     if (!repaired) return;
     journal.log('warning', 'unit files of the running deployment were missing or changed and were put back');
     await systemd.reload();

@@ -144,6 +144,7 @@ describe('the volumes with a limit of a set', () => {
       'start logs.mount',
     ]);
     expect(readdirSync(join(volumes(), 'web')).sort()).toEqual(['data.ext4', 'logs.ext4']);
+    expect(readdirSync(root)).not.toContain('volume-job');
     const { size, blocks, mode } = statSync(pathOf('data'));
     expect({ size, mode: mode & 0o777 }).toEqual({ size: 8 << 20, mode: 0o600 });
     expect(blocks * 512).toBeGreaterThanOrEqual(8 << 20);

@@ -17,7 +17,7 @@ import { answerJob, jobDirectory } from '../index.ts';
 /**
  * The pull unit: `unit-programs.cjs pull JOB`. Reads `<partial>/JOB/job.cbor`, and writes
  * `object.erofs` and `result.cbor` beside it. Exits with 0 when there is a result, a refusal
- * included, and with 1 when there is none.
+ * included, and after a stop, and with 1 otherwise.
  *
  * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS override the usual paths. CREDENTIALS_DIRECTORY
  * is systemd's (systemd.exec(5), LoadCredential=). Without a proxy in the job, those of the
@@ -33,7 +33,6 @@ export async function pullUnit(name: string): Promise<void> {
   } catch (error) {
     if (!stop.signal.aborted) throw error;
     process.stderr.write('<5>stopped before the image was complete\n');
-    process.exitCode = 1;
   }
 }
 

@@ -50,19 +50,19 @@ async function run(
   { systemd, disk, directories }: VolumeJobPorts,
 ): Promise<void> {
   const directory = join(directories.run, 'volume-job');
-  const failure = join(directory, 'failure');
-  await disk.makeDirectory(directory, { uid: 0, gid: 0 });
   // A unit that a killed wherryd left running would write its own answer. An error is ignored: the
   // unit may never have been loaded.
   await systemd.stop(unit).catch(() => undefined);
-  await disk.remove(failure);
+  await disk.remove(directory);
+  await disk.makeDirectory(directory, { uid: 0, gid: 0 });
   const inodeMode = (directoryMode | mode).toString(8).padStart(7, '0');
   const words = [what, limitBytes, inodeMode, uid, gid, file];
   await disk.write(join(directory, 'job'), Buffer.from(`${words.join(' ')}\n`));
   await systemd.resetFailed(unit);
   const end = await systemd.run(unit);
+  const text = end === 'done' ? undefined : await disk.read(join(directory, 'failure'), maxFailureBytes);
+  await disk.remove(directory);
   if (end === 'done') return;
-  const text = await disk.read(failure, maxFailureBytes);
   const said = /^(no-space|device-unsupported) ([^\n]+)\n$/.exec(Buffer.from(text ?? []).toString('utf8'));
   if (said !== null) throw new Refusal(said[1] as 'no-space' | 'device-unsupported', said[2] ?? '');
   throw new Refusal(

@@ -97,7 +97,7 @@ describe('wherry-pull', () => {
   it('stopped during a download, keeps it for the next run and leaves no verdict', async () => {
     const directory = prepare();
     const ended = await wherryPull((stop) => (onHalf = stop));
-    expect(ended).toEqual({ status: 1, said: '<5>stopped before the image was complete\n' });
+    expect(ended).toEqual({ status: 0, said: '<5>stopped before the image was complete\n' });
     expect(readdirSync(directory).sort()).toEqual(['download', 'download.meta', 'job.cbor']);
   });
 

@@ -1,0 +1,38 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { emptyState } from '../../../src/device/deploy/index.ts';
+import { nodeDisk } from '../../../src/device/store/index.ts';
+import { DeviceWorld, type DeviceWorldPorts } from '../../../src/device/world/device-world.ts';
+import { PodFiles } from '../../../src/device/world/pod-files.ts';
+import { deployedPod } from '../../support/world-model.ts';
+
+let root: string;
+beforeEach(() => (root = mkdtempSync(join(tmpdir(), 'device-'))));
+afterEach(() => rmSync(root, { recursive: true }));
+
+describe('the start of wherryd', () => {
+  it('goes on if the disk has lost the files of a pod, and logs it [C292]', async () => {
+    const at = (name: string): string => join(root, name);
+    const places = { pods: at('pods'), volumes: at('volumes'), metadata: at('metadata') };
+    mkdirSync(at('units'));
+    const pods = [deployedPod('lost'), deployedPod('odd')];
+    // What is in the way of a unit file cannot be replaced by it.
+    const masters = join(places.pods, pods[1]?.uuid ?? '', 'units');
+    mkdirSync(join(masters, 'odd.service'), { recursive: true });
+    const log: string[] = [];
+    const world = new DeviceWorld({
+      files: new PodFiles(nodeDisk(), { ...places, units: at('units'), mounts: at('mounts') }),
+      journal: { log: (level: string, message: string) => void log.push(`${level} ${message}`) },
+      directories: places,
+      watch: { follow: () => undefined },
+    } as unknown as DeviceWorldPorts);
+    await world.reconcile({ ...emptyState, current: { version: 1, pods, imageIds: [] } });
+    expect(world.pods).toEqual(pods);
+    expect(log).toEqual([
+      expect.stringMatching(/^error units of pod odd were not put back: .*odd\.service/),
+      expect.stringMatching(/^error pods may not start at boot: .*: no such file or directory$/),
+    ]);
+  });
+});
