@@ -133,6 +133,7 @@ describe('a device with [allow]', () => {
     ['capabilities = ["all"]', retain('CAP_SYS_ADMIN')],
     ['root = false', { user: '33', ...isolators('os/linux/no-new-privileges', true) }],
     ['host_ports = ["80", "8000-8999"]', {}, bridge(80, 8000, 8999)],
+    ['host_ports = ["8000-8002"]', { ports: [{ name: 'web', protocol: 'tcp', port: 8000, count: 3 }] }],
     ['isolators = ["os/linux/seccomp-retain-set"]', calls('@appc.io/all')],
     ['isolators = ["os/linux/oom-score-adj"]', isolators('os/linux/oom-score-adj', -500)],
   ])('of %s runs what it allows', (toml, app, pod) => {
@@ -148,6 +149,14 @@ describe('a device with [allow]', () => {
     [
       ...(['host_ports = ["80", "8000-8999"]', {}, bridge(80, 22)] as const),
       `pod demo-one: ports/p22/hostPort: 22/tcp is not in ${ofDevice('host_ports')}`,
+    ],
+    [
+      ...([
+        'host_ports = ["8000-8002"]',
+        { ports: [{ name: 'web', protocol: 'tcp', port: 8000, count: 4 }] },
+        {},
+      ] as const),
+      `8000-8003/tcp is not in ${ofDevice('host_ports')}`,
     ],
     [
       ...(['host_ports = []', { ports: [{ name: 'web', protocol: 'tcp', port: 80 }] }, {}] as const),

@@ -12,7 +12,7 @@ import {
   secretDigest,
   type SecretValue,
 } from '../../../src/wire/trust/index.ts';
-import { encodeConfidential } from '../../../src/wire/trust/confidential.ts';
+import { encodeConfidential, encodeEncrypted } from '../../../src/wire/trust/confidential.ts';
 import { decryptMessage, examineMessage, type ExamineContext } from '../../../src/wire/trust/openpgp.ts';
 import {
   deviceKeyFingerprint,
@@ -160,14 +160,43 @@ describe('an encrypted command', () => {
   });
 
   it('is refused before it is sent when it is larger than brokers carry [C12]', async () => {
-    const secrets = Array.from({ length: 9 }, (_, at) => ({
-      ...secretOf(`s${at}`, ''),
-      value: randomBytes(16_000),
-    }));
-    await expect(encrypted(naming(...secrets), secrets)).rejects.toMatchObject({
-      code: expect.stringMatching(/ciphertext-malformed|envelope-too-large/) as string,
+    const { payload, signatures } = decodeEnvelope(await publish(desired, operator));
+    /** Nine secrets; `last` is the size of the ninth. */
+    const holding = (last: number) => ({
+      ...{ payload, signatures },
+      secrets: Array.from({ length: 9 }, (_, at) => ({
+        ...secretOf(`s${at}`, ''),
+        value: randomBytes(at === 8 ? last : 14_500),
+      })),
     });
+    const room = maxEnvelopeBytes - encodeConfidential(holding(10_000)).length;
+    const largest = 10_000 + room;
+    const send = async (last: number) => encryptMessage(holding(last), [ours.publicKey]);
+    expect((await send(largest - 1000)).length).toBeLessThanOrEqual(maxEnvelopeBytes);
+    // Devices would accept the content, but the message around it is larger.
+    await expect(send(largest)).rejects.toMatchObject({ code: 'envelope-too-large' });
+    await expect(send(largest + 1)).rejects.toMatchObject({ code: 'ciphertext-malformed' });
     expect(await outcomeOf(carrying(randomBytes(maxEnvelopeBytes)))).toBe('envelope-too-large');
+  });
+
+  it('[C12] has at most 128 KiB', () => {
+    const around = encodeEncrypted(new Uint8Array(100_000)).length - 100_000;
+    const most = maxEnvelopeBytes - around;
+    expect(encodeEncrypted(new Uint8Array(most))).toHaveLength(maxEnvelopeBytes);
+    expect(() => encodeEncrypted(new Uint8Array(most + 1))).toThrow(
+      expect.objectContaining({ code: 'envelope-too-large' }),
+    );
+  });
+
+  it.each([31, 33])('is refused with a salt of %d bytes: 32 make a value unguessable', async (length) => {
+    const { payload, signatures } = decodeEnvelope(await publish(desired, operator));
+    const salted = (bytes: number) => () =>
+      encodeConfidential({
+        ...{ payload, signatures },
+        secrets: [{ ...secretOf('db-password', 'x'), salt: randomBytes(bytes) }],
+      });
+    expect(salted(32)).not.toThrow();
+    expect(salted(length)).toThrow(expect.objectContaining({ code: 'ciphertext-malformed' }));
   });
 });
 

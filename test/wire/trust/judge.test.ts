@@ -58,6 +58,18 @@ describe('a verified desired state [C22] [C23] [C24] [C25]', () => {
       'version-older',
     ],
     ['issued before the newest issue time, with a higher version', { trusted: { version: 6, payloadSha256: 'bb', issued: issued + 1 } }, 'new'], // prettier-ignore
+    ['one second before its root expires', { root: { version: 2, expires: issued + day + 1 } }, 'new'],
+    ['when its root expires', { root: { version: 2, expires: issued + day } }, 'root-expired'],
+    [
+      'issued in the second of the root that removed a deploy key',
+      { root: { version: 2, expires: issued + 9 * day, notBefore: issued } },
+      'new',
+    ],
+    [
+      'issued one second before such a root',
+      { root: { version: 2, expires: issued + 9 * day, notBefore: issued + 1 } },
+      'version-older',
+    ],
   ])('%s', (_name, change, outcome) => {
     expect(outcomeOf(change)).toBe(outcome);
   });
@@ -103,6 +115,7 @@ describe('[A9.12] the time of a device', () => {
     ['the clock was set from a time source', 400, true, 400, true],
     ['the clock runs but nobody set it', 400, false, 400, false],
     ['the clock starts in 1970', 5, false, 300, false],
+    ['the clock was set to exactly the floor', 300, true, 300, true],
     ['the clock was set to before the floor, so it is wrong', 299, true, 300, false],
   ])('when %s', (_name, wall, synchronized, nowSeconds, clockTrusted) => {
     expect(deviceTime(wall, synchronized, floor)).toEqual({ nowSeconds, clockTrusted });

@@ -69,6 +69,7 @@ describe('attacks on requests for logs', () => {
   it.each([
     ['a deadline beyond an hour', { expires: issued + 3601 }],
     ['a deadline before it is issued', { expires: issued - 1 }],
+    ['a deadline at which it is issued', { expires: issued }],
     ['an endless limit', { limitBytes: 2 ** 40 }],
     ['a pod whose name is an option of journalctl', { pod: '--since=1970-01-01' }],
     ['an unknown key', { more: true }],
