@@ -49,7 +49,6 @@ const compressed: Readonly<Record<string, string>> = {
   'docs/man/wherry.1': 'usr/share/man/man1/wherry.1.gz',
   'docs/man/wherryd.8': 'usr/share/man/man8/wherryd.8.gz',
   'docs/man/wherry.toml.5': 'usr/share/man/man5/wherry.toml.5.gz',
-  'CHANGELOG.md': 'usr/share/doc/wherry/changelog.gz',
 };
 
 export const operatorName = 'wherry-operator';

@@ -106,7 +106,6 @@ describe('a package', () => {
       '-rwxr-xr-x /usr/lib/wherry/seal-secrets',
       '-rwxr-xr-x /usr/lib/wherry/snapshot',
       '-rw-r--r-- /usr/lib/wherry/wherryd.js',
-      '-rw-r--r-- /usr/share/doc/wherry/changelog.gz',
       '-rw-r--r-- /usr/share/doc/wherry/copyright',
       '-rw-r--r-- /usr/share/doc/wherry/examples/wherry.toml',
       '-rw-r--r-- /usr/share/man/man1/wherry.1.gz',
