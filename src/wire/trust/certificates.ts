@@ -177,17 +177,13 @@ export function isUtf16(text: string): boolean {
 
 /**
  * The revocations of a block that is a revocation certificate (RFC 9580 §10.1.3); none for any
- * other block.
+ * other block. Some tools write one as a `PGP SIGNATURE` block, so its kind does not matter.
  */
 async function bareRevocations(block: string): Promise<openpgp.SignaturePacket[]> {
   try {
     // For a text the data is never a stream, although the library's declaration allows it.
-    const armor = (await openpgp.unarmor(block)) as unknown as {
-      data: Uint8Array;
-      type: openpgp.enums.armor;
-    };
-    if (armor.type !== openpgp.enums.armor.publicKey) return [];
-    const { packets } = await openpgp.readSignature({ binarySignature: armor.data });
+    const { data } = (await openpgp.unarmor(block)) as unknown as { data: Uint8Array };
+    const { packets } = await openpgp.readSignature({ binarySignature: data });
     return packets.filter(({ signatureType }) => signatureType === openpgp.enums.signature.keyRevocation);
   } catch {
     // The caller reports why the block is not a key.

@@ -1,7 +1,6 @@
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { DeviceTime } from './judge.ts';
 import { readCertificates } from './certificates.ts';
-import { maxSignatureBytes } from './envelope.ts';
 import { openVerifier, type FaultCodes, type SignatureVerifier } from './signature.ts';
 
 const imageCodes: FaultCodes = {
@@ -45,7 +44,7 @@ export async function signatureVerifier(
   const trusted = await readCertificates(keys, copies);
   if (threshold === undefined) return openVerifier(armoredSignature, trusted, time, imageCodes);
   const blocks = signatureBlocks(armoredSignature);
-  if (blocks.length > maxSignatures || armoredSignature.length > maxSignatures * maxSignatureBytes) {
+  if (blocks.length > maxSignatures) {
     throw new Refusal('image-signature-invalid', `the image has more than ${maxSignatures} signatures`);
   }
   const misses: Refusal[] = [];

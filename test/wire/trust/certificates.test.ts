@@ -149,6 +149,11 @@ describe('[A9.23] a revocation certificate without its key', () => {
       'with an unknown critical notation',
       (fingerprint) => revocationCertificate(fingerprint, 1, '--cert-notation', '!mood@example.com=bad'),
     ],
+    [
+      'in a block for signatures',
+      (fingerprint) =>
+        revocationCertificate(fingerprint, 1).replaceAll('PGP PUBLIC KEY BLOCK', 'PGP SIGNATURE'),
+    ],
   ])('%s revokes the key in another file', async (_what, produce) => {
     const key = gpg.newKey(`bare ${_what}`, 'ed25519');
     const signature = gpg.sign(data, key);
@@ -177,6 +182,14 @@ describe('[A9.23] a revocation certificate without its key', () => {
     expect(await judged(gpg.sign(data, other), [gpg.export(other), certificate])).toBe('accepted');
     const old = gpg.run(['--armor', '--export-options', 'export-clean', '--export', key]).stdout;
     expect(await inBothOrders(signature, old, gpg.export(key))).toBe('key-unusable');
+  });
+
+  it('of a designated revoker itself does not revoke the key that names it', async () => {
+    const [key, revoker] = [gpg.newKey('names a revoker', 'ed25519'), gpg.newKey('is named', 'ed25519')];
+    const means = ['--no-batch', '--command-fd', '0', '--pinentry-mode', 'loopback', '--passphrase', ''];
+    gpg.run([...means, '--edit-key', key], `addrevoker\n${revoker}\ny\nsave\n`);
+    const signature = gpg.sign(data, key);
+    expect(await inBothOrders(signature, gpg.export(key), preparedRevocation(revoker))).toBe('accepted');
   });
 
   it('of another key, or forged, does not revoke', async () => {

@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync, rmSync } from 'node:fs';
+import * as openpgp from 'openpgp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isRefusal } from '../../../src/core/refusal/refusal.ts';
 import type { RefusalCode } from '../../../src/core/refusal/codes.ts';
@@ -195,12 +196,34 @@ describe('a signature that does not count', () => {
     ).toBe('signature-invalid');
   });
 
+  it('[A9.11] signature at the second of its expiry', async () => {
+    const key = gpg.newKey('until', 'ed25519', { at: '20200101T000000' });
+    const options = ['--faked-system-time', '20200601T000000!', '--default-sig-expire', '1d'];
+    const signature = gpg.sign(data, key, ...options);
+    const verify = (nowSeconds: number) =>
+      refusalOf(verifyEnvelope(data, [signature], [gpg.export(key)], { nowSeconds, clockTrusted: true }));
+    const end = Date.UTC(2020, 5, 2) / 1000;
+    expect(await verify(end - 1)).toBe('accepted');
+    expect(await verify(end)).toBe('signature-invalid');
+  });
+
   it('[A9.13] signature of an unknown key', async () => {
     const signature = gpg.sign(data, maker('other').fingerprint);
     expect(await refusalOf(verifyEnvelope(data, [signature], [maker('ed25519').publicKey], time))).toBe(
       'key-unknown',
     );
     expect(await refusalOf(verifyEnvelope(data, [signature], [], time))).toBe('key-unknown');
+  });
+
+  it('[A9.13] signature that names another key with the same key ID', async () => {
+    const { publicKey, fingerprint } = maker('ed25519');
+    const read = await openpgp.unarmor(gpg.sign(data, fingerprint));
+    const body = Buffer.from(read.data as Uint8Array);
+    // The key ID is the end of the fingerprint.
+    const at = body.indexOf(Buffer.from(fingerprint, 'hex'));
+    body[at] = (body[at] ?? 0) ^ 1;
+    const signature = openpgp.armor(openpgp.enums.armor.signature, body);
+    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], time))).toBe('key-unknown');
   });
 
   it.each<[string, (fingerprint: string) => string]>([
@@ -228,6 +251,8 @@ describe('a signature that does not count', () => {
       'two signature packets in one block, one of which is good [A9.13]',
       (fpr) => gpg.sign(data, fpr, '--local-user', `${maker('p256').fingerprint}!`),
     ],
+    ['a second first line', (fpr) => `-----BEGIN PGP SIGNATURE-----\n\n${gpg.sign(data, fpr)}`],
+    ['a second last line', (fpr) => `${gpg.sign(data, fpr)}-----END PGP SIGNATURE-----\n`],
     ['text before the block', (fpr) => `hello\n${gpg.sign(data, fpr)}`],
     ['text behind the block', (fpr) => `${gpg.sign(data, fpr)}hello\n`],
     ['a truncated block', (fpr) => gpg.sign(data, fpr).slice(0, -40)],
@@ -243,6 +268,20 @@ describe('a signature that does not count', () => {
     expect(await refusalOf(signatureVerifier(signature, keys, time))).toBe(
       signature === '' ? 'image-signature-missing' : 'image-signature-invalid',
     );
+  });
+
+  it('[A9.2] malformed: a signature of OpenPGP version 6', async () => {
+    const { privateKey, publicKey } = await openpgp.generateKey({
+      ...{ userIDs: [{ name: 'six' }], type: 'curve25519', format: 'object' },
+      config: { v6Keys: true },
+    });
+    const message = await openpgp.createMessage({ binary: data });
+    const signature = await openpgp.sign({ message, signingKeys: privateKey, detached: true });
+    const verified = verifyEnvelope(data, [signature], [publicKey.armor()], time);
+    await expect(verified).rejects.toMatchObject({
+      code: 'signature-malformed',
+      message: expect.stringContaining('version 6; 4 is supported') as string,
+    });
   });
 
   it('[A9.3] a flipped bit in the signed part or in the signature itself is refused', async () => {
