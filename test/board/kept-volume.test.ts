@@ -97,6 +97,19 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
     await exec('rm /store/file');
   });
 
+  it.skipIf(lacksOf(boardName).resize === undefined || lacksOf(boardName).loop !== undefined)(
+    'with a limit keeps its size where the kernel refuses to enlarge it [C212]',
+    async () => {
+      const state = () => scene.board.check('cd /var/lib/wherry/volumes/web; stat -c "%n %s" *');
+      const before = await state();
+      expect(await scene.deploy(set('web', 'true', limited('=48Mi')))).toMatchObject({
+        ...{ outcome: 'refused', code: 'device-unsupported' },
+        message: expect.stringContaining('cannot be enlarged') as string,
+      });
+      expect(await state()).toBe(before);
+    },
+  );
+
   onLoops('is refused a smaller limit, none, and one above what is free [C211] [C212]', async () => {
     for (const [limit, code, message] of [
       ['=8Mi', 'pod-volume-invalid', /cannot be made smaller/],
