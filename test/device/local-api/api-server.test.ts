@@ -163,6 +163,14 @@ describe('the local API', () => {
     ['GET', '/v1/pods/web/logs?lines=', undefined, 400, 'input-invalid', 'lines takes a whole number'],
     [
       'POST',
+      '/v1/pods/web/apps/main/exec?arg=&arg=a',
+      undefined,
+      400,
+      'input-invalid',
+      'arg takes the program',
+    ],
+    [
+      'POST',
       '/v1/pods/web/apps/main/exec?arg=sh',
       undefined,
       503,

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -60,6 +60,24 @@ describe('[C276] the approval of a version', () => {
     ],
     ['may be known to no report yet', undefined, [12], 'wherryd has not reported yet'],
     ['is of a group', { ...runs11, ...kitchen }, [5, 'kitchen'], '5 of the group kitchen has not arrived'],
+    [
+      'has the number of one of another group, which is activated',
+      { ...runs11, ...kitchen, deployment: { version: 5, phase: 'activate', group: 'floor' } },
+      [5, 'kitchen'],
+      '5 of the group kitchen has not arrived',
+    ],
+    [
+      'has the number of one of the device itself, which runs',
+      { trustedVersion: 12, currentVersion: 5, ...kitchen },
+      [5, 'kitchen'],
+      '5 of the group kitchen has not arrived',
+    ],
+    [
+      'has the number of one of the device itself, which was refused',
+      { ...runs11, ...kitchen, refused: { version: 5, code: 'expired', message: '', at: 1 } },
+      [5, 'kitchen'],
+      '5 of the group kitchen has not arrived',
+    ],
   ])('is kept where that %s', async (_what, report, [version, group], says) => {
     reports(report);
     expect(await approve(places(), version, group)).toMatch(new RegExp(says));
@@ -129,5 +147,13 @@ describe('[C171] a lock', () => {
     mkdirSync(join(root, 'run'));
     await addLock(places(), 'audit', { ...lock, reason: '"\n'.repeat(100) });
     expect(readLocks(places())).toMatchObject([{ name: 'audit', expires: 2000 }]);
+  });
+
+  it('has a name that stays in its directory', async () => {
+    const lock = { reason: 'audit', expires: 2000, keep: false };
+    for (const name of ['../audit', 'a/b', '']) {
+      await expect(addLock(places(), name, lock)).rejects.toMatchObject({ code: 'usage' });
+    }
+    expect(readdirSync(root)).toEqual([]);
   });
 });

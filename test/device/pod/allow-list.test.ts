@@ -199,6 +199,11 @@ describe('the check of a path', () => {
       }),
     );
   });
+
+  it('shows 200 characters of a path at most', () => {
+    const why = judgePath(`/${'x'.repeat(5000)}`, true, { volumes: [] });
+    expect(why).toBe(`"/${'x'.repeat(199)}" is not below a path of ${ofDevice('volumes')}`);
+  });
 });
 
 describe('the check of a pod', () => {

@@ -170,6 +170,20 @@ describe('[A9.23] a revocation certificate without its key', () => {
     expect(await judged(signature, keys, { at: 0, clockTrusted: false })).toBe('key-unusable');
   });
 
+  it.each<[string, number, string, ...string[]]>([
+    ['without a reason', 0, 'key-unusable'],
+    ['of a compromised key', 1, 'key-unusable'],
+    // The library ignores this one.
+    ['with a weak hash', 1, 'key-unusable', '--cert-digest-algo', 'RIPEMD160', '--digest-algo', 'RIPEMD160'],
+    ['of a superseded key', 2, 'accepted'],
+    ['of a retired key', 3, 'accepted'],
+  ])('%s, later than a trusted clock: reason %d, %s', async (_what, reason, verdict, ...options) => {
+    const key = gpg.newKey(`later ${reason}`, 'ed25519', { at: '20200101T000000' });
+    const signature = gpg.sign(data, key, '--faked-system-time', '20200601T000000!');
+    const keys = [gpg.export(key), revocationCertificate(key, reason, ...options)];
+    expect(await judged(signature, keys, { at: Date.UTC(2020, 6) / 1000 })).toBe(verdict);
+  });
+
   it('by a designated revoker counts, in any copy', async () => {
     const [key, revoker] = [gpg.newKey('has a revoker', 'ed25519'), gpg.newKey('revoker', 'ed25519')];
     const means = ['--no-batch', '--command-fd', '0', '--pinentry-mode', 'loopback', '--passphrase', ''];

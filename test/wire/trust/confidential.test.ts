@@ -288,6 +288,17 @@ describe('attacks on an encrypted command', () => {
       expect(await outcomeOf(carrying(ciphertext))).toBe('ciphertext-malformed');
     expect(await outcomeOf(carrying(await packed(binary, { to: ours.publicKey })))).toBe('new');
   });
+
+  it('a message without session keys, or without integrity protection, is refused [C151]', async () => {
+    const read = decodeMessage(await encrypted(desired));
+    if (read.form !== 'encrypted') throw new Error('it is not encrypted');
+    const length = 2 + (read.ciphertext[1] ?? 0);
+    const [sessionKey, rest] = [read.ciphertext.subarray(0, length), read.ciphertext.subarray(length)];
+    expect(await outcomeOf(carrying(rest))).toBe('ciphertext-malformed');
+    // The packet with tag 9 (RFC 9580 §5.7).
+    const unprotected = Buffer.concat([sessionKey, Buffer.of(0xc9, 40), randomBytes(40)]);
+    expect(await outcomeOf(carrying(unprotected))).toBe('ciphertext-malformed');
+  });
 });
 
 describe('the key of a device', () => {

@@ -119,6 +119,13 @@ describe('[A9.24] the signer refuses a key that devices refuse', () => {
     ).toBe('accepted');
   });
 
+  it('and signs with an Ed25519 key as RFC 9580 encodes it', async () => {
+    const { privateKey, publicKey } = await made({ type: 'curve25519' });
+    const at = { nowSeconds: now + 60, clockTrusted: true };
+    const signature = await signDetached(data, privateKey, at.nowSeconds);
+    expect(await outcomeOf(verifyEnvelope(data, [signature], [publicKey], at))).toBe('accepted');
+  });
+
   it('and signs with a subkey without its primary key', async () => {
     const key = gpg.newKey('offline', 'ed25519', { usage: 'cert' });
     addSubkey(key, 'ed25519');

@@ -276,7 +276,8 @@ describe('a signature that does not count', () => {
       config: { v6Keys: true },
     });
     const message = await openpgp.createMessage({ binary: data });
-    const signature = await openpgp.sign({ message, signingKeys: privateKey, detached: true });
+    const signed: unknown = await openpgp.sign({ message, signingKeys: privateKey, detached: true });
+    const signature = String(signed);
     const verified = verifyEnvelope(data, [signature], [publicKey.armor()], time);
     await expect(verified).rejects.toMatchObject({
       code: 'signature-malformed',

@@ -340,6 +340,14 @@ describe('the signatures of an image', () => {
     expect(await verdict([alice, bob], 1, [attacker])).toBe('image-key-untrusted');
     expect(await verdict([alice], 1, Array<GeneratedKey>(9).fill(alice))).toBe('image-signature-invalid');
   });
+
+  it('[C83] are too few before a byte of the image is fetched', async () => {
+    const signature = await signDetached(bytes, alice.privateKey, issued);
+    const certificates = [alice.publicKey, bob.publicKey];
+    await expect(signatureVerifier(signature, certificates, now, [], 2)).rejects.toMatchObject({
+      code: 'image-threshold-not-met',
+    });
+  });
 });
 
 describe('keys of GnuPG', () => {
