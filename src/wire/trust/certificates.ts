@@ -177,7 +177,7 @@ export function isUtf16(text: string): boolean {
 
 /**
  * The revocations of a block that is a revocation certificate (RFC 9580 §10.1.3); none for any
- * other block. Some tools write one as a `PGP SIGNATURE` block, so its kind does not matter.
+ * other block. sq 0.27 of Sequoia writes one as a `PGP SIGNATURE` block: the kind does not matter.
  */
 async function bareRevocations(block: string): Promise<openpgp.SignaturePacket[]> {
   try {

@@ -150,7 +150,7 @@ describe('[A9.23] a revocation certificate without its key', () => {
       (fingerprint) => revocationCertificate(fingerprint, 1, '--cert-notation', '!mood@example.com=bad'),
     ],
     [
-      'in a block for signatures',
+      'in a block for signatures, as sq 0.27 writes it',
       (fingerprint) =>
         revocationCertificate(fingerprint, 1).replaceAll('PGP PUBLIC KEY BLOCK', 'PGP SIGNATURE'),
     ],
