@@ -14,7 +14,7 @@ export interface ArmNode {
    * Runs Node and counts the instructions of all its threads in user space. Child processes are not
    * counted, because QEMU starts them on the host.
    *
-   * @throws Error with its output, when it ends with another status
+   * @throws Error with its output, when it ends with another status than 0
    */
   count(args: readonly string[], options?: RunOptions): Promise<number>;
 }
@@ -23,8 +23,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Runs in this directory. */
   readonly cwd?: string;
-  /** The expected exit status; by default 0. */
-  readonly status?: number;
+  /** The program is stopped by SIGTERM when it has printed this. */
+  readonly until?: string;
   /**
    * Replaces /etc for the program; /run and /var/lib are empty then, and writes to them are
    * discarded.
@@ -122,13 +122,16 @@ async function runToEnd(command: readonly string[], options: RunOptions): Promis
   });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => (said += text));
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      if (options.until !== undefined && said.includes(options.until)) child.kill();
+    });
   }
   const end = await new Promise<number | string>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (status, signal) => resolve(status ?? signal ?? 'unknown'));
   });
-  if (end !== (options.status ?? 0)) {
+  if (end !== 0) {
     throw new Error(
       `${args.slice(args.indexOf('-plugin') + 2).join(' ')} ended with ${end}:\n${said.slice(-2000)}`,
     );

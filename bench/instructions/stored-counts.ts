@@ -8,7 +8,7 @@ export const counted = {
   pullPerMegabyte: 'pull, per MB of download',
   examine: 'examine a command',
   examineTwo: 'examine a command that two keys must sign',
-  wherryd: 'wherryd until it calls systemd',
+  wherryd: 'wherryd from start to stop, without systemd',
 } as const;
 
 export type Counted = keyof typeof counted;
