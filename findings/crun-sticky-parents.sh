@@ -34,8 +34,8 @@ import json, os
 config = json.load(open('config.json'))
 config['root']['readonly'] = False
 config['process'].update(
-    terminal=False, cwd='/work/here',
-    args=['/bin/busybox', 'stat', '-c', '%a %n', '/var', '/var/lib', '/work', '/work/here'])
+    terminal=False, cwd='/srv/app/here',
+    args=['/bin/busybox', 'stat', '-c', '%a %n', '/var', '/var/lib', '/srv/app', '/srv/app/here'])
 config['mounts'].append(
     {'destination': '/var/lib/database', 'source': os.getcwd() + '/volume', 'type': 'bind', 'options': ['rbind', 'rw']})
 config['linux'].pop('resources', None)
@@ -49,7 +49,7 @@ run() { # runtime
   cp tree/bin/busybox rootfs/bin/
   "$@" run box </dev/null
 }
-echo 'a volume at /var/lib/database and the working directory /work/here in an image without /var and /work'
+echo 'a volume at /var/lib/database and the working directory /srv/app/here in an image without /var and /srv'
 tree/usr/bin/crun --version | head -1
 run tree/usr/bin/crun --cgroup-manager=disabled | tee said
 [ "$(cut -d' ' -f1 said | tr '\n' ' ')" = '1755 1755 755 755 ' ]

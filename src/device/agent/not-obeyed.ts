@@ -1,4 +1,3 @@
-import type { Journal } from '../../core/ports/index.ts';
 import { diskRefusal, isRefusal, type Refusal } from '../../core/refusal/index.ts';
 import type { DesiredState } from '../../wire/trust/index.ts';
 
@@ -25,21 +24,4 @@ export async function orNotObeyed({ version }: DesiredState, saved: Promise<void
 /** Gives errors of the operating system a code; undefined for a bug in wherry. */
 export function asRefusal(error: unknown): Refusal | undefined {
   return isRefusal(error) ? error : diskRefusal(error, 'the message cannot be examined');
-}
-
-/**
- * Logs a failure, and a bug in wherry with its stack.
- *
- * @param what what could not be done
- */
-export function logFailure(journal: Journal, what: string, error: unknown): void {
-  const fault = isRefusal(error) ? undefined : diskRefusal(error, what);
-  const code = isRefusal(error) ? error.code : (fault?.code ?? 'internal');
-  const reason = isRefusal(error) ? error.message : describe(error);
-  journal.log('error', fault?.message ?? `${what}: ${reason}`, { WHERRY_CODE: code });
-}
-
-/** An error with its stack. */
-export function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -16,6 +16,7 @@ import type { Examined } from '../jobs/examine/index.ts';
 import { type DesiredState, groupOf } from '../../wire/trust/index.ts';
 import { Answers } from './answers.ts';
 import { digestOf, Inbox, shortDigest, type Slot } from './inbox.ts';
+import { describe, logFailure } from './log-failure.ts';
 import {
   examinationBudget,
   examineAgainInMs,
@@ -23,7 +24,7 @@ import {
   maxExaminations,
   repeatBudget,
 } from './message-policy.ts';
-import { asRefusal, describe, logFailure, NotObeyed, orNotObeyed } from './not-obeyed.ts';
+import { asRefusal, NotObeyed, orNotObeyed } from './not-obeyed.ts';
 import { PodStart } from './pod-start.ts';
 import { Rounds } from './rounds.ts';
 import type { SupervisorPorts } from './supervisor-ports.ts';

@@ -199,14 +199,17 @@ class Run {
       code: isRefusal(error) ? error.code : ('internal' as const),
       message: error instanceof Error ? error.message : String(error),
     };
-    const { current } = this.keeper.state;
+    const staged = without(this.staged, this.keeper.state.current?.pods ?? []);
     try {
       if (this.attempts > 0) await this.restoreCurrent();
       const { pending, ...rest } = this.keeper.state;
       await this.keeper.save({ ...rest, last });
-    } finally {
-      await this.forget(without(this.staged, current?.pods ?? []), last);
+    } catch (fault) {
+      // After any other error it is not known which pods run.
+      if (localErrorOf(fault) !== undefined) await this.forget(staged, last);
+      throw fault;
     }
+    await this.forget(staged, last);
     if (!isRefusal(error)) throw error;
   }
 

@@ -159,12 +159,12 @@ describe('the supervisor', () => {
     const enable = world.enable.bind(world);
     world.enable = () => {
       world.enable = enable;
-      return Promise.reject(new Error('the disk is full'));
+      return Promise.reject(new Error('systemd cannot be reached'));
     };
     world.refuse = { stage: 'pod-user-unknown' };
     supervisor.receive(command(3, 'new'));
     await rest();
-    expect(outcomes()).toEqual(['1 committed', '2 superseded', '3 rolled-back']);
+    expect(outcomes()).toEqual(['1 committed', '3 rolled-back']);
     expect([...world.running]).toEqual(['web-old']);
   });
 

@@ -1,0 +1,19 @@
+import type { Journal } from '../../core/ports/index.ts';
+import { diskRefusal, isRefusal } from '../../core/refusal/index.ts';
+
+/**
+ * Logs a failure, and a bug in wherry with its stack.
+ *
+ * @param what what could not be done
+ */
+export function logFailure(journal: Journal, what: string, error: unknown): void {
+  const fault = isRefusal(error) ? undefined : diskRefusal(error, what);
+  const code = isRefusal(error) ? error.code : (fault?.code ?? 'internal');
+  const reason = isRefusal(error) ? error.message : describe(error);
+  journal.log('error', fault?.message ?? `${what}: ${reason}`, { WHERRY_CODE: code });
+}
+
+/** An error with its stack. */
+export function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
