@@ -37,7 +37,7 @@ describe.each(oneBoard)('two boards of %s at once', (name) => {
     expect(await Promise.all(pages)).toEqual(['one', 'two']);
   });
 
-  it('lose their network and their power one by one', async () => {
+  it('lose their network and their power separately', async () => {
     await one.cutNetwork();
     const carrier = async (board: Board) =>
       (await board.run('cat /sys/class/net/eth0/carrier')).stdout.trim();

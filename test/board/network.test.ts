@@ -202,7 +202,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     await expect.poll(traces, { message: `WHERRY_SEED=${seed}` }).toBe(before);
   });
 
-  it('[C111] takes back an attachment whose record was removed', async () => {
+  it('[C111] undoes an attachment whose record was removed', async () => {
     const { network, app } = await unitsOf('web');
     onTestFinished(async () => {
       await scene.board.check('systemctl start wherryd');
@@ -309,7 +309,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
       `ip netns delete $(ls /run/netns) && systemctl kill -s KILL 'wherry-pod-again.*-main.service'`,
     );
     await expect.poll(() => get('http://127.0.0.1:8094/')).toBe('hello from the pod');
-    // Both apps are in the new one.
+    // Both apps are in the new namespace.
     const pids = `$(systemctl show -P MainPID 'wherry-pod-again.*-*.service')`;
     const namespaces = `for pid in ${pids}; do readlink /proc/$pid/ns/net; done | sort -u`;
     await expect.poll(() => scene.board.check(namespaces)).toMatch(/^net:\[\d+\]\n$/);
@@ -330,7 +330,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     });
   });
 
-  it('[A14.8] [C207] keeps a limit of the pod in both directions, and its kernel settings', async () => {
+  it('[A14.8] [C207] enforces a limit of the pod in both directions, and its kernel settings', async () => {
     const limit = { name: 'resource/network-bandwidth', value: { default: true, limit: '1M' } };
     const isolators = [limit, sysctl('2000')];
     const report = await committed(scene.desired([pod('slow', 'bridge', { isolators })]));
@@ -351,7 +351,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     expect(await speed(`nsenter -n -t ${pid} curl http://127.0.0.1/large`)).toBeGreaterThan(1_500_000);
   });
 
-  it('[C205] has IPv6 addresses and host ports if the device has some for pods', async (test) => {
+  it('[C205] has IPv6 addresses and host ports if the device has an IPv6 subnet for pods', async (test) => {
     if ((await scene.board.run('test -d /proc/sys/net/ipv6/conf')).status !== 0)
       test.skip('the kernel has no IPv6');
     await scene.configure('[network]\nsubnet6 = "fd00:173::/64"\n');

@@ -128,7 +128,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     board.waitFor(`journalctl -b -o cat ${from(pod)}`, ({ stdout }) => stdout.includes(text));
 
   itOncePerKind(name, 'controllers')(
-    '[A14.2] runs with its limits, in a cgroup of its own, followed by systemd',
+    '[A14.2] runs with its limits in its own cgroup, and systemd tracks its process',
     async () => {
       const pod = compile(
         'limits',
@@ -207,7 +207,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     },
   );
 
-  itOnce(name)('is asked to stop, and killed when it does not', async () => {
+  itOnce(name)('gets its stop signal, and is killed if it does not end', async () => {
     const polite = compile(
       'polite',
       shell(`trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 1; done`),
@@ -267,7 +267,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
   });
 
   itOnce(name)(
-    'shares PID, IPC and UTS namespaces between its apps, and comes back whole when their holder dies',
+    'shares PID, IPC and UTS namespaces between its apps, and restarts as a whole when the holder dies',
     async () => {
       const sleeper = { image: { id: imageId }, ...shell('echo up; exec sleep 1000000') };
       const pod = compile('duo', shell('echo up; exec sleep 1000000'), {

@@ -49,7 +49,7 @@ describe.each(boardsFor('power-loss'))('when the power of %s is cut', (boardName
     const reports = scene.reports.length;
     await scene.board.bootAgain({ network: false });
     expect(await served()).toBe(text);
-    // The start needed nothing of wherry: the units name no program of it.
+    // The start did not need wherryd: no unit names it.
     expect(await scene.board.check('grep -l wherryd /etc/systemd/system/wherry-pod-* || true')).toBe('');
     expect(scene.reports.length).toBe(reports);
     await scene.board.restoreNetwork();

@@ -31,7 +31,7 @@ describe.each(oneBoard)('a socket-activated port on %s', (name) => {
       app: {
         ...{ user: '33', group: '33' },
         ports: [{ name: 'http', protocol: 'tcp', port: 80, socketActivated: true }],
-        // Without it nginx would open port 80 itself, which user 33 must not.
+        // Without it nginx would open port 80 itself, which user 33 may not.
         environment: [{ name: 'NGINX', value: '3;' }],
       },
       files: [
