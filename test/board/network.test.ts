@@ -56,7 +56,9 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
   const inside = async (pid: number, command: string): Promise<string> =>
     (await scene.board.check(`nsenter -a -r -w -t ${pid} ${busybox} ${command}`)).trim();
 
-  const get = (url: string) => scene.board.check(`curl -sS --max-time 20 ${url}`);
+  /** Waits for the page: a started app does not necessarily listen yet. */
+  const get = async (url: string): Promise<string> =>
+    (await scene.board.waitFor(`curl -sS --max-time 20 ${url}`)).stdout;
   /**
    * Everything that an attachment could leave behind. The plugin's shared chains stay, so they
    * exist before the first check.
@@ -196,8 +198,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     }
     // The next start removes what a killed detachment left behind.
     await scene.board.check(`systemctl reset-failed; systemctl start ${app}`);
-    // A started app does not necessarily listen yet.
-    await expect.poll(() => get('http://127.0.0.1:8080/')).toBe('hello from the pod');
+    expect(await get('http://127.0.0.1:8080/')).toBe('hello from the pod');
     await scene.board.check(`systemctl stop ${app} ${network}`);
     await expect.poll(traces, { message: `WHERRY_SEED=${seed}` }).toBe(before);
   });
@@ -215,7 +216,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     await inactive(network);
     await expect.poll(traces).toBe(before);
     await scene.board.check(`rm -r /run/wherry/attachments; systemctl start ${app}`);
-    await expect.poll(() => get('http://127.0.0.1:8080/')).toBe('hello from the pod');
+    expect(await get('http://127.0.0.1:8080/')).toBe('hello from the pod');
   });
 
   it('[C113] accepts a host port of UDP', async () => {
@@ -231,7 +232,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
       const socket = require('node:dgram').createSocket('udp4');
       socket.on('message', (answer) => { console.log(String(answer)); process.exit(); });
       setInterval(() => socket.send('hello', 5353, '10.0.2.15'), 500);
-      setTimeout(() => process.exit(1), 20000);`);
+      setTimeout(() => process.exit(1), 150000);`);
     await scene.board.check(
       `systemd-run --unit=echo -p NetworkNamespacePath=/proc/${pidOf(report, 'talk')}/ns/net ${echo}`,
     );

@@ -156,8 +156,10 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
       expect(read.trim().split('\n')).toEqual([
         ...['33554432', '0', '150000 100000', '20', '50331648', String(status.mainPid)],
       ]);
-      expect((await board.check(`cat /proc/${status.mainPid ?? 0}/cmdline | tr '\\0' ' '`)).trim()).toBe(
-        'sleep 1000000',
+      // The shell writes the line before it becomes this program.
+      await board.waitFor(
+        `cat /proc/${status.mainPid ?? 0}/cmdline | tr '\\0' ' '`,
+        ({ stdout }) => stdout.trim() === 'sleep 1000000',
       );
       expect(await steps(['stop', unitOf(pod)])).toEqual(['done']);
     },
@@ -177,6 +179,8 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
         `journalctl -b -o cat ${from(pod)} | grep -c -e clean -e dirty`,
         ({ stdout }) => Number(stdout) === 2,
       );
+      // An app runs, and may write, before systemd has finished its start.
+      await board.waitForUnit(unitOf(pod));
       const [status] = (await steps(['status', unitOf(pod)])) as [UnitStatus];
       expect(status).toMatchObject({ activeState: 'active', restarts: 1 });
       await steps(['stop', unitOf(pod)]);

@@ -54,10 +54,10 @@ describe.each(boardsFor('power-loss'))('when the power of %s is cut', (boardName
     expect(scene.reports.length).toBe(reports);
     await scene.board.restoreNetwork();
     const report = await scene.report(
-      (latest) => scene.reports.length > reports && latest.pods.length === 1,
+      ({ pods }) => scene.reports.length > reports && pods.length === 1 && pods[0]?.healthy === true,
       300_000,
     );
-    expect(report).toMatchObject({ currentVersion: desired.version, pods: [{ healthy: true }] });
+    expect(report).toMatchObject({ currentVersion: desired.version });
   });
 
   it.runIf(cuts > 0)(
