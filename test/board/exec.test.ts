@@ -84,7 +84,7 @@ describe.each(oneBoard)('a program run in an app on %s', (boardName) => {
     expect(await exec('root', `${busybox} mkdir /made`)).toMatchObject({ status: 0 });
   });
 
-  it('has a filter that is reported without the names that are no system calls [C285]', async () => {
+  it('has a filter whose report lists the names that are not system calls [C285]', async () => {
     const { pods } = await scene.report(({ pods: [pod] }) => pod?.isolators.length === 4);
     expect(pods[0]?.isolators).toContainEqual({
       ...{ app: 'user', name: 'os/linux/seccomp-remove-set', outcome: 'modified' },

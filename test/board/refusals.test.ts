@@ -52,7 +52,7 @@ const badCommands: readonly [what: string, code: RefusalCode, make: MakeMessage]
     },
   ],
   [
-    '[C20] a signed payload that is no desired state',
+    '[C20] a signed payload that is not a desired state',
     'desired-malformed',
     async (scene) => {
       const payload = encodeCbor({ ...scene.desired([]), format: 2 });

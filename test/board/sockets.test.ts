@@ -24,14 +24,14 @@ describe.each(oneBoard)('a socket-activated port on %s', (name) => {
     expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'committed' });
     return await scene.report((report) => report.currentVersion === desired.version);
   };
-  const get = (url: string) => scene.board.check(`curl -sS --max-time 20 ${url}`);
+  const get = (url: string) => scene.board.check(`curl -sS --max-time 150 ${url}`);
 
   it('[A3.19] [C206] hands an app the sockets of its ports, which outlive a restart', async () => {
     const nginx = await scene.image('nginx', ['/usr/sbin/nginx', '-e', 'stderr', '-c', '/srv/own.conf'], {
       app: {
         ...{ user: '33', group: '33' },
         ports: [{ name: 'http', protocol: 'tcp', port: 80, socketActivated: true }],
-        // Without it nginx would open port 80 itself, which user 33 must not.
+        // Without it nginx would open port 80 itself, which user 33 may not.
         environment: [{ name: 'NGINX', value: '3;' }],
       },
       files: [
