@@ -208,7 +208,8 @@ exec wherry exec confined-pod root -- ${busybox} sh -c '${inside}'
     expect(pid).toMatch(/^\d+$/);
     await scene.board.check(`systemctl restart '${await unitOf('root')}'`);
     expect((await scene.board.check(left)).trim()).toBe('0');
-    expect((await scene.board.run(`test -e /proc/${pid}`)).status).toBe(1);
+    // A killed process keeps its entry until its parent has waited for it.
+    await scene.board.waitFor(`test ! -e /proc/${pid}`);
     expect(await output('root', `${busybox} echo again`)).toBe('again\n');
   });
 

@@ -47,11 +47,16 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
   const deploy = async (name: string, script: string, kept?: string) =>
     expect(await scene.deploy(set(name, script, kept))).toMatchObject({ outcome: 'committed' });
   const exec = (command: string) => scene.board.run(`wherry exec web main -- ${busybox} ${command}`);
+  /** Waits for the lines of a file. A started app has not necessarily written its own yet. */
+  const lines = (path: string, ...expected: readonly string[]) =>
+    expect
+      .poll(async () => (await exec(`cat ${path}`)).stdout)
+      .toBe(expected.map((line) => `${line}\n`).join(''));
 
   it('keeps its content for the next version of the pod when it is kept [C135]', async () => {
     await deploy('web', 'echo one >/data/versions; echo one >/store/versions');
     await deploy('web', 'echo two >>/data/versions; echo two >>/store/versions');
-    expect(await exec('cat /data/versions')).toMatchObject({ stdout: 'one\ntwo\n' });
+    await lines('/data/versions', 'one', 'two');
     expect(await exec("stat -c '%a %u %g' /data")).toMatchObject({ stdout: '2750 33 34\n' });
   });
 
@@ -69,7 +74,7 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
   const onLoops = itOn(boardName, 'loop');
 
   onLoops('with a limit fails writes to it when it is full, and no others [C210]', async () => {
-    expect(await exec('cat /store/versions')).toMatchObject({ stdout: 'one\ntwo\n' });
+    await lines('/store/versions', 'one', 'two');
     expect(await exec("stat -c '%a %u %g' /store")).toMatchObject({ stdout: '2750 33 34\n' });
     const filling = `wherry exec web main -- ${busybox} dd if=/dev/zero of=/store/file bs=1M count=20`;
     const { status, stderr } = await scene.board.run(filling, { timeoutMs: 240_000 });
@@ -93,7 +98,7 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
   )('with a limit keeps its content when it grows [C212]', async () => {
     await deploy('web', 'echo three >>/store/versions', limited('=48Mi'));
     expect(await exec('dd if=/dev/zero of=/store/file bs=1M count=32')).toMatchObject({ status: 0 });
-    expect(await exec('cat /store/versions')).toMatchObject({ stdout: 'one\ntwo\nthree\n' });
+    await lines('/store/versions', 'one', 'two', 'three');
     await exec('rm /store/file');
   });
 

@@ -69,14 +69,17 @@ describe.each(oneBoard)('a socket-activated port on %s', (name) => {
     // The request waits for the restart. Without the socket it would be refused.
     expect(await get('http://127.0.0.1:8088/')).toBe('over a socket of systemd');
     const root = `/proc/${report.pods.find(({ name: one }) => one === 'words')?.apps[0]?.pid ?? 0}/root`;
-    expect(await scene.board.check(`cat ${root}/run/words`)).toBe('1/1 3 talk:talk:beat\n');
+    // A started app has not necessarily written the file yet.
+    await expect
+      .poll(async () => (await scene.board.run(`cat ${root}/run/words`)).stdout)
+      .toBe('1/1 3 talk:talk:beat\n');
     const opened = 'ss -Hlntu | grep -cE ":700[123] "';
     expect(await scene.board.check(opened)).toBe('3\n');
     await committed(scene.desired([pod('words', shell, 'none')]));
-    expect((await scene.board.run(opened)).stdout).toBe('0\n');
+    await scene.board.waitFor(opened, ({ stdout }) => stdout === '0\n');
     // The sockets of the two previous pods are gone.
     const left = `systemctl list-units --plain --no-legend 'wherry-socket-*' | wc -l`;
-    expect(await scene.board.check(left)).toBe('1\n');
+    await expect.poll(() => scene.board.check(left)).toBe('1\n');
   });
 
   it('[C206] is refused in a pod of several apps, and the running pod stays', async () => {
