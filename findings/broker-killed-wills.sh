@@ -1,12 +1,12 @@
 #!/bin/bash
-# What one would guess: a broker that keeps sessions over a crash keeps the will of each session. The will is part of the session state (MQTT 5, 4.1). A
-# device that is not there any more when the broker is back is shown as down.
+# What one would guess: a broker that keeps sessions over a crash keeps the will of each session. The will is part of the session
+# state (MQTT 5, 4.1). A device that is not there any more when the broker is back is shown as down.
 #
-# What Mosquitto 2.0.11 with persistence and nats-server 2.9.10 with JetStream (both Debian 12) do when they are killed: the retained "up" of
-# a device comes back with the session, its will does not. If the device does not return (a power cut that hits both), "up" is shown
-# for good. The script waits 10 s after the restart; nothing is left that could publish it later. When Mosquitto is stopped by SIGTERM, it
-# publishes all wills before it ends and stores them, so a test with an orderly restart does not show the fault.
-# Whoever shows presence needs a time in it, or has to ask the device.
+# What Mosquitto 2.0.11 with persistence and nats-server 2.9.10 with JetStream (both Debian 12) do when they are killed: the
+# retained "up" of a device comes back with the session, its will does not. If the device does not return (a power cut that hits
+# both), "up" is shown for good. The script waits 10 s after the restart; nothing is left that could publish it later. Mosquitto
+# does the same with MQTT 5. When Mosquitto is stopped by SIGTERM, it publishes all wills before it ends and stores them, so a
+# test with an orderly restart does not show the fault. Whoever shows presence needs a time in it, or has to ask the device.
 #
 # Needs: bash, npm, Node 20, apt-get with Debian 12's packages (libwrap0 and libssl3 installed). No root.
 set -euo pipefail

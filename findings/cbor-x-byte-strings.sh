@@ -1,10 +1,11 @@
 #!/bin/bash
-# What one would guess: a CBOR library writes every Uint8Array as a byte string (a Buffer is one), and reads every byte string of RFC 8949.
+# What one would guess: a CBOR library writes every Uint8Array as a byte string (a Buffer is one), and reads every byte string of
+# RFC 8949.
 #
 # What cbor-x 1.6.9 does (cborg 5.1.1 is the other library):
-# - A Buffer is a byte string (42 0102). A Uint8Array, as WebCrypto and OpenPGP.js return them, has tag 64 in front of it (d840 42 0102, RFC 8746). It
-#   is the same for cbor-x, which removes the tag, so no round trip shows it. The type bstr of CDDL does not match it, and cborg refuses it.
-#   `tagUint8Array: false` writes both alike.
+# - A Buffer is a byte string (42 0102). A Uint8Array, as WebCrypto and OpenPGP.js return them, has tag 64 in front of it (d840 42
+#   0102, RFC 8746). It is the same for cbor-x, which removes the tag, so no round trip shows it. The type bstr of CDDL does not
+#   match it, and cborg refuses it. `tagUint8Array: false` writes both alike.
 # - A byte string or a text in chunks (RFC 8949, 3.2.3), which programs write that do not know the length before, is refused with
 #   "Indefinite length not supported". Arrays and maps of indefinite length are read.
 #

@@ -1,14 +1,15 @@
 #!/bin/bash
-# What one would guess: a bundle with hooks has the same life under crun and runc. `prestart` or `createRuntime` sets something up (an
-# address, a mount), `poststop` removes it, also when the creation fails: the OCI runtime specification continues with
-# the steps of deletion then, of which `poststop` is one (runtime.md, Lifecycle).
+# What one would guess: a bundle with hooks has the same life under crun and runc. `prestart` or `createRuntime` sets something up
+# (an address, a mount), `poststop` removes it, also when the creation fails: the OCI runtime specification continues with the
+# steps of deletion then, of which `poststop` is one (runtime.md, Lifecycle).
 #
 # What crun 1.8.1 and runc 1.1.5 (both Debian 12) do:
-# - When a `prestart` or `createRuntime` hook fails, crun ends without any `poststop`, and `crun delete` does not find the container. What earlier
-#   hooks have set up stays. runc calls `poststop`.
-# - When a `poststart` hook fails, crun ignores it without a message, and the program runs. runc kills the container before its program has
-#   begun: it calls `poststart` in `create`, crun in `start`.
-# Debian 13's crun 1.21 does the same as 1.8.1. So clean up outside of the runtime, by a program that runs whatever `create` returns.
+# - When a `prestart` or `createRuntime` hook fails, crun ends without any `poststop`, and `crun delete` does not find the
+#   container. What earlier hooks have set up stays. runc calls `poststop`.
+# - When a `poststart` hook fails, crun ignores it without a message, and the program runs. runc kills the container before its
+#   program has begun: it calls `poststart` in `create`, crun in `start`.
+# Debian 13's crun 1.21 does the same as 1.8.1. So clean up outside of the runtime, by a program that runs whatever `create`
+# returns.
 #
 # Needs: bash, python3, apt-get with Debian 12's packages, unshare. Root: the container has its mounts in a namespace of its own.
 set -euo pipefail

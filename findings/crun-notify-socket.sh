@@ -1,12 +1,13 @@
 #!/bin/bash
-# What one would guess: an OCI runtime that is started with NOTIFY_SOCKET passes the container's notifications on to systemd, as long as
-# the container runs. The app in the container can have `Type=notify`, `WatchdogSec=`, a status and a longer start.
+# What one would guess: an OCI runtime that is started with NOTIFY_SOCKET passes the container's notifications on to systemd, as
+# long as the container runs. The app in the container can have `Type=notify`, `WatchdogSec=`, a status and a longer start.
 #
-# What crun 1.8.1 and runc 1.1.5 (both Debian 12) do: the container gets a socket of the runtime. `run --detach` (`start` is the same)
-# reads it until READY=1, sends that line on, and ends. Nothing that comes before it is passed on, EXTEND_TIMEOUT_USEC= neither, and no
-# other line of the same message. Afterwards the app's notifications fail with ECONNREFUSED. So `WatchdogSec=` kills an app that
-# sends WATCHDOG=1 in time, and systemd never sees STOPPING=1 or RELOADING=1. A `run` in the foreground sends no more. To
-# get them all, mount the socket of systemd itself into the container and do not give NOTIFY_SOCKET to the runtime.
+# What crun 1.8.1 and runc 1.1.5 (both Debian 12) do: the container gets a socket of the runtime. `run --detach` (`start` is the
+# same) reads it until READY=1, sends that line on, and ends. Nothing that comes before it is passed on, EXTEND_TIMEOUT_USEC=
+# neither, and no other line of the same message. Afterwards the app's notifications fail with ECONNREFUSED. So `WatchdogSec=`
+# would kill an app that sends WATCHDOG=1 in time, and systemd never sees STOPPING=1 or RELOADING=1. A `run` in the foreground
+# sends no more. To get them all, mount the socket of systemd itself into the container and do not give NOTIFY_SOCKET to the
+# runtime.
 #
 # Needs: bash, python3, apt-get with Debian 12's packages, unshare. Root: the container has its mounts in a namespace of its own.
 set -euo pipefail

@@ -1,14 +1,14 @@
 #!/bin/bash
-# What one would guess: `fsck.erofs --extract=DIR --xattrs --preserve IMAGE` writes each file as it is in the image, with all attributes, as a copy
-# from the mounted image (`cp -a`) does. Status 0 means that nothing is missing.
+# What one would guess: `fsck.erofs --extract=DIR --xattrs --preserve IMAGE` writes each file as it is in the image, with all
+# attributes, as a copy from the mounted image (`cp -a`) does. Status 0 means that nothing is missing.
 #
-# What erofs-utils 1.8.6 (Debian 13) does as root: `user.*` attributes are restored, file capabilities (`security.capability`) are not. There is
-# no warning and the status is 0. It writes the attributes first and changes the owner afterwards, and the kernel removes capabilities
-# when the owner is set, even to the same one. With `--no-preserve-owner` they stay. A `ping` from such a copy fails for users. Without `--xattrs`, which
-# is not the default, all attributes are missing.
+# What erofs-utils 1.8.6 (Debian 13) does as root: `user.*` attributes are restored, file capabilities (`security.capability`) are
+# not. There is no warning and the status is 0. It writes the attributes first and changes the owner afterwards, and the kernel
+# removes capabilities when the owner is set, even to the same one. With `--no-preserve-owner` they stay. A `ping` from such a
+# copy fails for users. Without `--xattrs`, which is not the default, all attributes are missing.
 #
-# Needs: bash, apt-get, dpkg, Debian's archive keyring, python3, unshare, amd64, Linux 6.6 (user attributes on tmpfs). No root where user
-# namespaces are allowed.
+# Needs: bash, apt-get, dpkg, Debian's archive keyring, python3, unshare, amd64, Linux 6.6 (user attributes on tmpfs). No root
+# where user namespaces are allowed.
 set -euo pipefail
 self=$(realpath "$0")
 if [ "${1-}" != inside ]; then

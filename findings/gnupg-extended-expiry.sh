@@ -1,13 +1,13 @@
 #!/bin/bash
-# What one would guess: extending the expiry of a key (`gpg --quick-set-expire`) before it expires changes nothing for the signatures
-# that it has made. The documents need not be signed again; the verifiers need the new copy of the key.
+# What one would guess: extending the expiry of a key (`gpg --quick-set-expire`) before it expires changes nothing for the
+# signatures that it has made. The documents need not be signed again; the verifiers need the new copy of the key.
 #
 # What happens: GnuPG 2.2.40 does not add a self-signature with the new expiry, it replaces the old one. So the exported key
-# proves nothing about the time before the extension. gpgv accepts the old signature, because it takes the newest
-# self-signature for all times. OpenPGP.js 6.3.2 and sq 0.27.0 judge the key at the time of the signature and refuse everything that was
-# signed before the extension, OpenPGP.js with "Signature creation time is in the future". `date: null` of `verify` does not
-# help. A verifier that keeps the old copy of the key and joins both (here by sq) accepts it again. A device that is installed
-# later has only the new copy.
+# proves nothing about the time before the extension. gpgv accepts the old signature, because it takes the newest self-signature
+# for all times. OpenPGP.js 6.3.2 and sq 0.27.0 judge the key at the time of the signature and refuse everything that was signed
+# before the extension, OpenPGP.js with "Signature creation time is in the future". `date: null` of `verify` does not help. A
+# verifier that keeps the old copy of the key and joins both (here by sq) accepts it again. A device that is installed later has
+# only the new copy.
 #
 # Needs: bash, npm, Node 20, GnuPG, apt-get with Debian 12's packages. No root.
 set -euo pipefail

@@ -1,12 +1,12 @@
 #!/bin/bash
-# What one would guess: a strong ETag changes with every byte of a file (RFC 9110, 8.8.1), so a download that is resumed with `Range` and
-# `If-Range: ETAG` either continues the same file or starts again (status 200).
+# What one would guess: a strong ETag changes with every byte of a file (RFC 9110, 8.8.1), so a download that is resumed with
+# `Range` and `If-Range: ETAG` either continues the same file or starts again (status 200).
 #
-# What nginx 1.22.1 and Caddy 2.6.2 (both Debian 12) do: their strong ETag is the time in whole seconds and the size. Two builds of an image of a
-# fixed size (ext4, a partition, an archive that is padded) have the same size, and a reproducible build gives them
-# the same time: SOURCE_DATE_EPOCH, `rsync --times` and `tar -x` keep it. The servers then answer 206 with the rest of the new file, and the
-# client joins halves of two images, without any error. A proxy gets 304 for the old image. lighttpd 1.4.69 has the inode in its ETag
-# and answers 200. Name files by their digest, or verify a digest of the whole; nothing in HTTP shows it.
+# What nginx 1.22.1 and Caddy 2.6.2 (both Debian 12) do: their strong ETag is the time in whole seconds and the size. Two builds
+# of an image of a fixed size (ext4, a partition, an archive that is padded) have the same size, and a reproducible build gives
+# them the same time: SOURCE_DATE_EPOCH, `rsync --times` and `tar -x` keep it. The servers then answer 206 with the rest of the
+# new file, and the client joins halves of two images, without any error. A proxy gets 304 for the old image. lighttpd 1.4.69 has
+# the inode in its ETag and answers 200. Name files by their digest, or verify a digest of the whole; nothing in HTTP shows it.
 #
 # Needs: bash, Node 20, apt-get with Debian 12's packages (libcrypt1, libpcre2-8-0, libssl3, zlib1g installed). No root.
 set -euo pipefail

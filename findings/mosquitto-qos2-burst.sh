@@ -1,10 +1,11 @@
 #!/bin/bash
-# What one would guess: QoS 2 is the safest level of MQTT. When its handshake has ended, the broker has the message. A broker that has
-# too many in flight accepts no more of them, or ends the connection.
+# What one would guess: QoS 2 is the safest level of MQTT. When its handshake has ended, the broker has the message. A broker that
+# has too many in flight accepts no more of them, or ends the connection.
 #
 # What Mosquitto 2.0.11 (Debian 12) with its default settings does with 100 messages that mqtt.js 5.16.0 publishes at once:
-# - MQTT 3.1.1: it completes all 100 handshakes, and 20 messages (more on a slow link) reach the subscriber. It answers the others with PUBREC and drops
-#   them, since `max_inflight_messages` is 20 and a PUBREC of 3.1.1 cannot refuse. Nothing is logged at the usual level.
+# - MQTT 3.1.1: it completes all 100 handshakes, and 20 messages (more on a slow link) reach the subscriber. It answers the others
+#   with PUBREC and drops them, since `max_inflight_messages` is 20 and a PUBREC of 3.1.1 cannot refuse. Nothing is logged at the
+#   usual level.
 # - MQTT 5: CONNACK has Receive Maximum 20, mqtt.js sends all 100 anyway. Those that are dropped have the reason code 0x97, which
 #   mqtt.js reports as an error of the publication. It does not send them again.
 # - QoS 1 loses none: each message is acknowledged at once, so it is never in flight.

@@ -1,15 +1,15 @@
 #!/bin/bash
-# What one would guess: a device loses its connection before it has acknowledged a command of QoS 1. When it is back, it gets the command
-# first, and then what was published later (MQTT 3.1.1, MQTT-4.4.0-1 and MQTT-4.6.0-1). While it stays connected, the broker does not
-# send it again, however long the PUBACK takes.
+# What one would guess: a device loses its connection before it has acknowledged a command of QoS 1. When it is back, it gets the
+# command first, and then what was published later (MQTT 3.1.1, MQTT-4.4.0-1 and MQTT-4.6.0-6). While it stays connected, the
+# broker does not send it again, however long the PUBACK takes.
 #
 # What the MQTT of nats-server 2.9.10 (Debian 12) does: only its timer sends again, 30 s after the first time (`ack_wait`).
-# - After the reconnect it delivers the newer command at once and the older one 30 s later. A device that does what came last ends in the
-#   older state.
-# - A device that acknowledges a command after it has been carried out, in 35 s, gets it a second time on the same connection. mqtt.js
-#   calls `handleMessage` again for it.
-# Mosquitto 2.0.11 does what one would guess. Debian 13's nats-server 2.10.27 has the same order after a reconnect.
-# A command must have a number of its own that the device compares.
+# - After the reconnect it delivers the newer command at once and the older one 30 s later. A device that does what came last ends
+#   in the older state.
+# - A device that acknowledges a command after it has been carried out, in 35 s, gets it a second time on the same connection.
+#   mqtt.js calls `handleMessage` again for it.
+# Mosquitto 2.0.11 does what one would guess. Debian 13's nats-server 2.10.27 has the same order after a reconnect. A command must
+# have a number of its own that the device compares.
 #
 # Needs: bash, npm, Node 20, apt-get with Debian 12's packages (libwrap0 and libssl3 installed). No root.
 set -euo pipefail

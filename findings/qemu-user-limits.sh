@@ -1,11 +1,11 @@
 #!/bin/bash
-# What one would guess: resource limits work in a program under user-mode emulation as they do on the device, or setting them fails. QEMU passes
-# the system calls on, and it passes on RLIMIT_NOFILE and RLIMIT_CPU.
+# What one would guess: resource limits work in a program under user-mode emulation as they do on the device, or setting them
+# fails. QEMU passes the system calls on, and it passes on RLIMIT_NOFILE and RLIMIT_CPU.
 #
-# What qemu-aarch64-static 7.2 (Debian 12) does: setrlimit(2) of RLIMIT_AS, RLIMIT_DATA and RLIMIT_STACK returns 0 and does nothing, because
-# the emulator itself would have to keep within them; getrlimit(2) returns the old value. So a test that an app ends at
-# its limit passes or fails for another reason under emulation, a `ulimit -v` in a start script has no effect, and a program that
-# limits itself runs without a limit. Limits of the cgroup count, but they count the emulator's memory as well.
+# What qemu-aarch64-static 7.2 (Debian 12) does: setrlimit(2) of RLIMIT_AS, RLIMIT_DATA and RLIMIT_STACK returns 0 and does
+# nothing, because the emulator itself would have to keep within them; getrlimit(2) returns the old value. So a test that an app
+# ends at its limit passes or fails for another reason under emulation, a `ulimit -v` in a start script has no effect, and a
+# program that limits itself runs without a limit. Limits of the cgroup count, but they count the emulator's memory as well.
 #
 # Needs: bash, apt-get, dpkg, Debian's archive keyring, amd64. No root.
 set -euo pipefail

@@ -1,16 +1,16 @@
 #!/bin/bash
-# What one would guess: `RestartSteps=` slows down a crash loop, and after a long healthy run the next restart has the delay of `RestartSec=` again, as
-# with Kubernetes. A service that fails once a month is restarted at once.
+# What one would guess: `RestartSteps=` slows down a crash loop, and after a long healthy run the next restart has the delay of
+# `RestartSec=` again, as with Kubernetes. A service that fails once a month is restarted at once.
 #
-# What systemd 257 (Debian 13) does: the delay depends on the number of all restarts since somebody started the unit (`NRestarts`). No
-# healthy run resets it, however long. So after four restarts within a year each failure costs `RestartMaxDelaySec=`. `systemctl
-# reset-failed UNIT` resets it while the service runs; the unit is not in the state "failed" then, so nothing suggests it. The limit of starts
-# (`StartLimitBurst=`) forgets starts after `StartLimitIntervalSec=`.
+# What systemd 257 (Debian 13) does: the delay depends on the number of all restarts since somebody started the unit
+# (`NRestarts`). No healthy run resets it, however long. So after four restarts within a year each failure costs
+# `RestartMaxDelaySec=`. `systemctl reset-failed UNIT` resets it while the service runs; the unit is not in the state "failed"
+# then, so nothing suggests it. The limit of starts (`StartLimitBurst=`) forgets starts after `StartLimitIntervalSec=`.
 #
 # The script uses 0.1 to 3 s, and a run of 10 s as the healthy one.
 #
-# Needs: bash, apt-get, dpkg, Debian's archive keyring, unshare, amd64, a cgroup2 file system. Root: Debian 13's systemd is laid over /usr in a
-# mount namespace of its own and runs there as a user manager, in a cgroup of its own.
+# Needs: bash, apt-get, dpkg, Debian's archive keyring, unshare, amd64, a cgroup2 file system. Root: Debian 13's systemd is laid
+# over /usr in a mount namespace of its own and runs there as a user manager, in a cgroup of its own.
 set -euo pipefail
 self=$(realpath "$0")
 if [ "${1-}" != inside ]; then
