@@ -255,6 +255,24 @@ describe('[A7.3] from https to http (http_test.go; discovery.md only has https)'
   });
 });
 
+describe('[A7.3] ours: an address may exist if a server gave no answer', () => {
+  it.each<[string, Record<string, number | string>, boolean]>([
+    ['every page says 404', {}, false],
+    ['every page says 410', { '/myapp': 410, '/': 410 }, false],
+    ['one page says 503', { '/myapp': 503 }, true],
+    ['the page of the host says 503', { '/': 503 }, true],
+    ['a page has no tags', { '/myapp': '', '/': '' }, false],
+  ])('%s', async (_what, served, isUnsure) => {
+    pages = served;
+    expect((await found(image('example.com/myapp'))).isUnsure).toBe(isUnsure);
+  });
+
+  it('nothing listens', async () => {
+    const { isUnsure } = await found(image('example.com/myapp'), { deadTls: true });
+    expect(isUnsure).toBe(true);
+  });
+});
+
 describe('a page and its tags (discovery.md#discovery-url)', () => {
   const name = image('example.com/myapp');
 
@@ -263,6 +281,21 @@ describe('a page and its tags (discovery.md#discovery-url)', () => {
       '[A7.5] specification: the prefix is the name',
       '<meta name="ac-discovery" content="example.com/myapp https://storage.example.com/x.{ext}">',
       true,
+    ],
+    [
+      '[A7.5] ours: the prefix ends with a slash',
+      '<meta name="ac-discovery" content="example.com/ https://storage.example.com/x.{ext}">',
+      true,
+    ],
+    [
+      '[A7.6] ours: the template is no address',
+      '<meta name="ac-discovery" content="example.com storage/x.{ext}">',
+      false,
+    ],
+    [
+      '[A7.11] ours: the tag is another element',
+      '<link name="ac-discovery" content="example.com https://storage.example.com/x.{ext}">',
+      false,
     ],
     [
       '[A7.5] ours: the prefix ends within a component',
@@ -307,6 +340,13 @@ describe('a page and its tags (discovery.md#discovery-url)', () => {
   ])('%s', async (_what, page, isFound) => {
     pages = { '/myapp': page };
     expect((await found(name)).endpoints.length > 0).toBe(isFound);
+  });
+
+  it('[A7.11] ours: a page with other tags only has none for discovery', async () => {
+    pages = { '/myapp': '<meta name="viewport" content="example.com x">' };
+    expect((await found(name)).attempts).toContain(
+      'https://example.com/myapp?ac-discovery=1 has no tag for discovery',
+    );
   });
 
   it('[A7.7] ours: values of labels are free text, so they are escaped in addresses', async () => {

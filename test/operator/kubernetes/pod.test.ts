@@ -50,7 +50,12 @@ const web = image(
 const agent = image('example.com/agent', '2.0', { exec: ['/agent'] });
 const healthcheck = [{ name: 'wherry/probe-exec', value: '["/check"]' }];
 const checked = image('example.com/checked', '3.0', { exec: ['/run'] }, 1, healthcheck);
-const offered = new OfferedImages([web, agent, checked]);
+const limited = image('example.com/limited', '4.0', {
+  exec: ['/run'],
+  isolators: [{ name: 'resource/memory', value: { limit: '64Mi' } }],
+});
+const bare = image('example.com/bare', '5.0', {});
+const offered = new OfferedImages([web, agent, checked, limited, bare]);
 
 const read = (yaml: string) =>
   parsePodManifest(podFromKubernetes(parseAcName('web'), load(yaml), offered).pod.manifest);
@@ -356,6 +361,56 @@ spec:
     }
   });
 
+  it.each([
+    ['capabilities: {}', []],
+    ['allowPrivilegeEscalation: true', []],
+    ['allowPrivilegeEscalation: false', ['os/linux/no-new-privileges']],
+    ['capabilities: { add: [net_admin, CAP_SYS_TIME] }', ['CAP_NET_ADMIN', 'CAP_SYS_TIME']],
+  ])('gets what its security context adds: %s', (context, expected) => {
+    const isolators = container(`securityContext: { ${context} }`)?.app?.isolators ?? [];
+    const added = isolators.flatMap(({ name, value }) =>
+      name === 'os/linux/capabilities-retain-set' ? (value as { set: string[] }).set.slice(-2) : [name],
+    );
+    expect(added).toEqual(expected);
+  });
+
+  it('has its own limits in place of those of its image', () => {
+    const limited = (resources: string) =>
+      read(
+        `{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: limited.aci, ${resources} }] } }`,
+      ).apps[0]?.app?.isolators;
+    const own = { name: 'resource/memory', value: { limit: '64Mi' } };
+    expect(limited('')).toMatchObject([own]);
+    expect(limited('resources: { limits: { memory: 32Mi } }')).toMatchObject([
+      { name: 'resource/memory', value: { limit: '32Mi' } },
+    ]);
+    expect(limited('resources: { limits: { cpu: 1 } }')).toMatchObject([own, { name: 'resource/cpu' }]);
+  });
+
+  it('has the startup probe if there is no other', () => {
+    const probe = 'startupProbe: { tcpSocket: { port: 80 }, periodSeconds: 5, failureThreshold: 4 }';
+    expect(container(probe)?.annotations).toEqual(
+      expect.arrayContaining([
+        { name: 'wherry/probe-tcp', value: '80' },
+        { name: 'wherry/probe-start-period', value: '20' },
+      ]),
+    );
+  });
+
+  it('[C270] is refused without a program, and with a volume that is mounted twice', () => {
+    const withImage = (fields: string) =>
+      refused(
+        `{ apiVersion: v1, kind: Pod, spec: { volumes: [{ name: v, emptyDir: {} }], containers: [{ name: web, ${fields} }] } }`,
+      );
+    expect(withImage('image: bare.aci')).toContain(
+      'command: is required, because the image has no program to run',
+    );
+    expect(withImage('image: bare.aci, command: [/x]')).toBe('read');
+    expect(
+      withImage('image: web.aci, volumeMounts: [{ name: v, mountPath: /a }, { name: v, mountPath: /b }]'),
+    ).toContain('volumeMounts[1].name: the volume is mounted twice in this container');
+  });
+
   it('is in the network of the host or of the device if it names one', () => {
     const spec = 'containers: [{ name: web, image: web.aci }]';
     const host = read(`{ apiVersion: v1, kind: Pod, spec: { hostNetwork: true, ${spec} } }`);
@@ -442,6 +497,26 @@ spec:
       ['readinessProbe: { exec: { command: [] } }', 'readinessProbe.exec.command: is missing'],
       ['readinessProbe: { tcpSocket: { port: "1x" } }', 'tcpSocket.port: expected a port'],
       ['tty: true', 'containers[0].tty: expected false'],
+      ['ports: [{ containerPort: -1 }]', 'ports[0].containerPort: expected a whole number'],
+      ['readinessProbe: { tcpSocket: { port: 65536 } }', 'tcpSocket.port: expected a port'],
+      [
+        'readinessProbe: { httpGet: { port: 80, scheme: HTTPS } }',
+        'readinessProbe.httpGet.scheme: expected "HTTP"',
+      ],
+      [
+        'readinessProbe: { tcpSocket: { port: 1 } }, startupProbe: { tcpSocket: { port: 2 } }',
+        'startupProbe: has another action than readinessProbe',
+      ],
+      [
+        'securityContext: { seccompProfile: { type: Localhost } }',
+        'seccompProfile.type: expected RuntimeDefault or Unconfined',
+      ],
+      ['securityContext: { privileged: true }', 'no app has all rights on a device; add single capabilities'],
+      ['securityContext: { privileged: maybe }', 'securityContext.privileged: expected true or false'],
+      [
+        'securityContext: { capabilities: { add: [ALL] } }',
+        'capabilities.add: an app cannot get ALL; name the capabilities',
+      ],
     ].map(([field, words]) => [
       `{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: web.aci, ${field} }] } }`,
       words,
