@@ -12,7 +12,7 @@ import { LiveLines } from '../../terminal.ts';
 import { parseDevices } from '../operator/deploy.ts';
 import { contentFrom } from '../operator/deploy-content.ts';
 import { carryOut } from './rollout-watch.ts';
-import { requireDatabase, withStore } from './with-store.ts';
+import { requireDatabase, requireNewRollout, withStore } from './with-store.ts';
 
 /** The stages of a rollout without `--stage`. */
 const defaultStages = ['1', '10%', 'all'];
@@ -33,7 +33,10 @@ export async function startRollout(
   requireDatabase(flags);
   const named = await namedDevices(names, flags);
   const sign = signerOf(flags);
-  const content = await contentFrom(context, await FleetDirectory.open(context.fleetPath), flags);
+  const opened = await FleetDirectory.open(context.fleetPath);
+  // What is refused here needs neither the broker nor an image.
+  await requireNewRollout(opened, flags, id, named ?? []);
+  const { content, toOffer } = await contentFrom(context, opened, flags);
   await withLink(context, async (link, fleet) => {
     const devices = named ?? (await allDevices(fleet, link));
     if (named !== undefined) await link.listen(devices);
@@ -66,6 +69,7 @@ export async function startRollout(
             String(Math.floor((10 * done) / devices.length)),
           ),
       );
+      for (const image of toOffer) await fleet.offer(image);
       await store.create(rollout, commands);
       if (flags.signOnly === true) {
         if (context.json)

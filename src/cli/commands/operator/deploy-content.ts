@@ -22,16 +22,19 @@ import { podFromFile } from './pod-files.ts';
 import type { Context } from '../../context.ts';
 import type { ContentFlags } from '../../flags.ts';
 
-/**
- * The content that the options describe. Reads every image, requires its signature, and offers
- * local images to devices, except with `--dry-run`.
- */
+export interface Described {
+  readonly content: DesiredContent;
+  /** Local images that devices download; offered when nothing can refuse the command any more. */
+  readonly toOffer: readonly OfferedImage[];
+}
+
+/** The content that the options describe. Reads every image, and requires its signature. */
 export async function contentFrom(
   context: Context,
   fleet: FleetDirectory,
   flags: ContentFlags,
   values: readonly SecretValue[] = [],
-): Promise<DesiredContent> {
+): Promise<Described> {
   const runs = (flags.run ?? []).map((text) => named(text, '--run'));
   const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
   const activation = readActivation(flags);
@@ -64,8 +67,7 @@ export async function contentFrom(
   const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
   const local = used.filter(({ id }) => !addresses.has(id));
   for (const image of local) await requireSignature(image);
-  if (flags.dryRun !== true) for (const image of local) await fleet.offer(image);
-  return {
+  const content = {
     pods: pods.map(({ pod }) => pod),
     images: used.map((image) =>
       desiredImage(
@@ -81,8 +83,9 @@ export async function contentFrom(
       ...(flags.brokerLoss === undefined ? {} : { brokerLoss: flags.brokerLoss }),
     },
     secrets: namedSecrets(values),
-    ...(flags.withdraw === true ? { withdrawn: true } : {}),
+    ...(flags.withdraw === true ? { withdrawn: true as const } : {}),
   };
+  return { content, toOffer: local };
 }
 
 /**

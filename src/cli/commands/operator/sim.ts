@@ -33,21 +33,17 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
     startsPerSecond: flags.startsPerSecond,
   });
   const ended = new AbortController();
-  const stop = AbortSignal.any([terminal.stop, ended.signal]);
+  const refused = new AbortController();
+  const stop = AbortSignal.any([terminal.stop, ended.signal, refused.signal]);
   const sleep = (ms: number) => clock.sleep(ms, stop).catch(() => undefined);
   if (flags.for !== undefined) void sleep(flags.for * 1000).then(() => ended.abort());
   if (flags.herd !== undefined) void sleep(flags.herd * 1000).then(() => devices.cutAll());
   const started = devices.start();
-  let isRefused = false;
-  started.catch(() => {
-    isRefused = true;
-    ended.abort();
-  });
-  const hasNumbers = (): boolean => !isRefused;
+  started.catch(() => refused.abort());
   try {
     while (!stop.aborted) {
       await sleep(reportMs);
-      if (!hasNumbers()) break;
+      if (refused.signal.aborted) break;
       const memory = process.memoryUsage().rss - before;
       const line = {
         atMs: Math.round(clock.monotonicMs()),
