@@ -60,6 +60,11 @@ export async function changeRollout(
   });
 }
 
+/** `running, paused or undoing` */
+function either(phases: readonly Phase[]): string {
+  return new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(phases);
+}
+
 /** @throws Refusal `input-invalid` when the rollout is not in a phase for it */
 function decisionOf(rollout: Rollout, change: Change, flags: RolloutChangeFlags): Decision {
   const { id, phase, members, rules } = rollout;
@@ -67,7 +72,7 @@ function decisionOf(rollout: Rollout, change: Change, flags: RolloutChangeFlags)
   if (!from.includes(phase))
     throw new Refusal(
       'input-invalid',
-      `the rollout ${id} is ${phase}; ${change} is for one that is ${from.join(' or ')}`,
+      `the rollout ${id} is ${phase}; ${change} is for one that is ${either(from)}`,
     );
   const reason = flags.reason === undefined ? {} : { reason: flags.reason };
   if (change === 'approve') {

@@ -34,6 +34,7 @@ export async function startRollout(
   const named = await namedDevices(names, flags);
   const sign = signerOf(flags);
   const opened = await FleetDirectory.open(context.fleetPath);
+  requireTimes(flags, opened.config.deploy.validDays);
   // What is refused here needs neither the broker nor an image.
   await requireNewRollout(opened, flags, id, named ?? []);
   const { content, toOffer } = await contentFrom(context, opened, flags);
@@ -88,6 +89,22 @@ export async function startRollout(
       else context.terminal.out(`${id}  ${devices.length} devices  stored; next: wherry rollout watch ${id}`);
     });
   });
+}
+
+/**
+ * A command that has expired is not sent, so no rollout is longer than that. @throws Refusal
+ * `usage`
+ */
+function requireTimes({ soak, answerWithin }: RolloutStartFlags, validDays: number): void {
+  if (answerWithin === 0) throw new Refusal('usage', '--answer-within takes at least a second');
+  for (const [option, seconds] of [
+    ['--soak', soak],
+    ['--answer-within', answerWithin ?? 0],
+  ] as const) {
+    if (seconds < validDays * 86_400) continue;
+    const advice = `commands of this fleet are valid for ${validDays} days (deploy.valid_days)`;
+    throw new Refusal('usage', `${option} is too long: ${advice}`);
+  }
 }
 
 /** The devices that the command line names; undefined with --all. */

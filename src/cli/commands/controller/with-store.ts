@@ -49,5 +49,7 @@ export async function withStore<T>(
 function addressOf(fleet: FleetDirectory, flags: DatabaseFlags): string {
   requireDatabase(flags);
   const { database = fleet.config.rolloutDatabase } = flags;
-  return database.includes('://') ? database : resolve(fleet.path, database);
+  if (database.includes('://')) return database;
+  // A path on the command line is relative to the current directory, as every other one.
+  return flags.database === undefined ? resolve(fleet.path, database) : resolve(database);
 }

@@ -1,5 +1,11 @@
 import { existsSync } from 'node:fs';
-import { isAcName, parseVolumeString, type AcName, type Volume } from '../../../image/appc/index.ts';
+import {
+  isAcName,
+  parseQuantity,
+  parseVolumeString,
+  type AcName,
+  type Volume,
+} from '../../../image/appc/index.ts';
 import {
   desiredImage,
   type FleetDirectory,
@@ -15,7 +21,7 @@ import {
   type DesiredContent,
   type OfferedImage,
 } from '../../../operator/fleet/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import type { SecretValue } from '../../../wire/trust/index.ts';
 import { findByName } from './image-discover.ts';
 import { podFromFile } from './pod-files.ts';
@@ -45,6 +51,7 @@ export async function contentFrom(
       'give one of these: what to run (--run, --pod), --stop-all to run nothing, or --withdraw to leave it to the groups',
     );
   }
+  requireQuantities(flags);
   if (flags.baseUrl !== undefined) requireImagesUrl('--base-url', flags.baseUrl);
   const wanted = runs.map(({ value }) => value);
   const { images, addresses } = await givenImages(context, fleet, flags, wanted);
@@ -86,6 +93,23 @@ export async function contentFrom(
     ...(flags.withdraw === true ? { withdrawn: true as const } : {}),
   };
   return { content, toOffer: local };
+}
+
+/** @throws Refusal `usage` */
+function requireQuantities({ memory, cpu, tasks }: ContentFlags): void {
+  for (const [option, text, example] of [
+    ['--memory', memory, '64Mi'],
+    ['--cpu', cpu, '500m'],
+    ['--tasks', tasks, '32'],
+  ] as const) {
+    try {
+      if (text !== undefined) parseQuantity(text);
+    } catch (cause) {
+      if (!isRefusal(cause)) throw cause;
+      const problem = `${option} takes a quantity such as ${example}, not ${JSON.stringify(text)}`;
+      throw new Refusal('usage', problem, { cause });
+    }
+  }
 }
 
 /**

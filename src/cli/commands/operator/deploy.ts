@@ -1,3 +1,5 @@
+import { access, constants } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { isAcName, type AcName } from '../../../image/appc/index.ts';
 import {
   earlierContent,
@@ -19,7 +21,7 @@ import {
   type OfferedImage,
   type TargetName,
 } from '../../../operator/fleet/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { asLocalRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { contentFrom } from './deploy-content.ts';
 import { finish } from './follow-published.ts';
 import { followed, noteReaders, noteShare } from './group-members.ts';
@@ -32,7 +34,7 @@ export async function deploy(context: Context, names: readonly string[], flags: 
   const targets = parseTargets(names, flags.group);
   const share = readShare(flags);
   const signs = signingMeans(flags);
-  requireOneForFile(targets, flags);
+  await requireOneForFile(targets, flags);
   const opened = await FleetDirectory.open(context.fleetPath);
   const values = await readSecrets(opened, flags.secret ?? []);
   const { content: wanted, toOffer } = await contentFrom(context, opened, flags, values);
@@ -107,7 +109,7 @@ export async function rollback(
 ): Promise<void> {
   const devices = parseTargets(names, flags.group);
   const signs = signingMeans(flags);
-  requireOneForFile(devices, flags);
+  await requireOneForFile(devices, flags);
   await withLink(context, async (link, fleet) => {
     const means = { fleet, link, clock: context.clock, ...signs };
     await link.listen(flags.group === undefined ? devices : 'all', (await fleet.devices()).filter(isAcName));
@@ -140,12 +142,19 @@ function signingMeans(flags: CommandSigningFlags): { readonly sign?: Sign } {
   return sign === undefined ? {} : { sign };
 }
 
-/** Each device has a command of its own, and a file holds one. */
-function requireOneForFile(devices: readonly TargetName[], { signOnly, output }: CommandSigningFlags): void {
+/** Each device has a command of its own, and a file holds one. Its directory must be there. */
+async function requireOneForFile(
+  devices: readonly TargetName[],
+  { signOnly, output }: CommandSigningFlags,
+): Promise<void> {
   if ((signOnly === true) !== (output !== undefined))
     throw new Refusal('usage', '--sign-only and -o FILE go together');
   if (signOnly === true && devices.length !== 1)
     throw new Refusal('usage', 'a file holds the command of one device; sign for one device at a time');
+  if (output === undefined) return;
+  await access(dirname(output), constants.W_OK).catch((error: unknown) => {
+    throw asLocalRefusal(error, output);
+  });
 }
 
 /** Writes the command, signed once, for others to sign. Its version is in use from then on. */

@@ -57,10 +57,13 @@ export async function finish(
     }));
     terminal.out(JSON.stringify(rows));
   }
-  for (const { device, outcome, refusal } of results) {
-    if (refusal !== undefined) throw refusal;
-    if (outcome !== undefined && outcome.phase !== 'committed') throw refusalOf(device, outcome);
-  }
+  const [first, ...others] = results.flatMap(({ device, outcome, refusal }) => {
+    if (refusal !== undefined) return [refusal];
+    return outcome === undefined || outcome.phase === 'committed' ? [] : [refusalOf(device, outcome)];
+  });
+  // The last line is that of the first: its code is the exit status.
+  for (const { code, message } of others) terminal.err(`${message} (${code})\n`);
+  if (first !== undefined) throw first;
 }
 
 function refusalOf(device: string, outcome: Exclude<Outcome, { phase: 'committed' }>): Refusal {

@@ -49,7 +49,8 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
         atMs: Math.round(clock.monotonicMs()),
         ...devices.traffic,
         verified: devices.verified,
-        bytesPerDevice: Math.round(memory / count),
+        // The garbage of the start may be freed.
+        bytesPerDevice: Math.max(0, Math.round(memory / count)),
       };
       terminal.out(context.json ? JSON.stringify(line) : describe(line));
     }

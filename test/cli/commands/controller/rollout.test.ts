@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
 import { startImageServer, type ImageServer } from '../../../../src/operator/dev/image-server.ts';
@@ -213,7 +213,7 @@ describe('wherry rollout', () => {
     const late = await rollout('halt', 'gated');
     expect(late).toMatchObject({ status: 64 });
     expect(late.err).toContain(
-      'the rollout gated is complete; halt is for one that is running or paused or undoing',
+      'the rollout gated is complete; halt is for one that is running, paused or undoing',
     );
   });
 
@@ -326,7 +326,9 @@ describe('wherry rollout', () => {
 
 describe('wherry rollout while the broker is away', () => {
   const away = (...args: string[]): Promise<Run> =>
-    wherry(['--fleet', at('away'), 'rollout', ...args, '--database', at('fleet/rollouts.db')]);
+    wherry(['--fleet', at('away'), 'rollout', ...args, '--database', database()]);
+  // Paths on the command line are relative to the current directory.
+  const database = () => relative(process.cwd(), at('fleet/rollouts.db'));
 
   beforeAll(async () => {
     await wherry(['--fleet', at('away'), 'fleet', 'init', 'harbour', '--broker', 'mqtt://127.0.0.1:9']);
@@ -345,6 +347,11 @@ describe('wherry rollout while the broker is away', () => {
       });
     },
   );
+
+  it('[C301] quotes an ID that no rollout can have', async () => {
+    expect((await away('show', '')).err).toContain('there is no rollout ""; see');
+    expect((await away('show', '\u001b[31m')).err).toContain('"\\u001b[31m"');
+  });
 
   it('[C301] refuses an ID that is taken, and a change that its phase does not allow', async () => {
     const taken = await away('start', 'crane-8', '--id', 'stored', '--stop-all');

@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -37,6 +46,16 @@ describe('[C300] a command that is refused', () => {
     ['no signing key', () => ['crane-1', '--signing-key', at('none')], 'the signing key'],
     ['no signing key for a file', () => ['crane-1', '--signing-key', at('none'), ...output()], 'signing key'],
     [
+      'a file that is no key',
+      () => ['crane-1', '--signing-key', at('secret')],
+      'secret: it is not an armored',
+    ],
+    [
+      'a file that cannot be made',
+      () => ['crane-1', '--sign-only', '-o', at('none/x')],
+      'none/x: no such file',
+    ],
+    [
       'a secret for a device without a key',
       () => ['crane-1', '--secret', `token=@${at('secret')}`],
       'the key of crane-1 is not known',
@@ -58,6 +77,17 @@ describe('[C300] a command that is refused', () => {
     expect(readdirSync(at('fleet/devices'))).toEqual([]);
   });
 
+  it('for a damaged deploy key names its file', async () => {
+    const key = at('fleet/keys/deploy.key.asc');
+    const whole = readFileSync(key);
+    writeFileSync(key, 'x');
+    const refused = await run('deploy', 'crane-1', ...web());
+    writeFileSync(key, whole);
+    expect(refused).toMatchObject({ status: 64 });
+    expect(refused.err).toContain(`${key}: it is not an armored OpenPGP private key`);
+    expect(readdirSync(at('fleet/devices'))).toEqual([]);
+  });
+
   it('for its options reads no image', async () => {
     for (const wrong of [
       ['crane-1', 'crane-2', ...output()],
@@ -68,4 +98,10 @@ describe('[C300] a command that is refused', () => {
       expect(refused.err).toContain('(usage)');
     }
   });
+});
+
+it('deploy names every device that did not finish, the first last', async () => {
+  const late = await run('deploy', 'crane-8', 'crane-9', '--stop-all', '--timeout', '1');
+  expect(late.status).toBe(75);
+  expect(late.err).toMatch(/\ncrane-9 did not finish .*\(not-confirmed\)\nwherry: crane-8 did not finish/);
 });
