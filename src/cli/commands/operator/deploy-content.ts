@@ -112,6 +112,16 @@ function requireQuantities({ memory, cpu, tasks }: ContentFlags): void {
   }
 }
 
+/** @throws Refusal `input-invalid` that names the option */
+function volumeOf(text: string): Volume {
+  try {
+    return parseVolumeString(text);
+  } catch (cause) {
+    if (!isRefusal(cause)) throw cause;
+    throw new Refusal(cause.code, `--volume ${JSON.stringify(text)}: ${cause.message}`, { cause });
+  }
+}
+
 /**
  * @throws Refusal `input-invalid` for an invalid volume, one that is given twice, or one without a
  *   mount point
@@ -122,7 +132,7 @@ function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): 
   );
   const volumes = new Map<string, Volume>();
   for (const text of texts) {
-    const volume = parseVolumeString(text);
+    const volume = volumeOf(text);
     const { name } = volume;
     if (volumes.has(name)) throw new Refusal('input-invalid', `the volume ${name} is given twice`);
     if (!points.has(name))
