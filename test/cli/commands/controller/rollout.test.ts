@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -301,6 +302,36 @@ describe('wherry rollout', () => {
     await rollout('approve', 'away', '--database', at('away.db'));
     expect(await watching).toBe(0);
     expect(names.map(obeyed)).toEqual([['1.0'], ['1.0']]);
+  });
+
+  it('[C303] reports the loss of its broker once, and its return when it is back', async () => {
+    const own = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
+    const { port } = new URL(own.url);
+    const fleet = ['--fleet', at('lost')];
+    await wherry([...fleet, 'fleet', 'init', 'harbour', '--broker', own.url]);
+    const stored = ['--id', 'lost', '--no-wait', '--no-undo', '--stop-all'];
+    expect(await wherry([...fleet, 'rollout', 'start', 'crane-1', ...stored])).toMatchObject({ status: 0 });
+    expect(await wherry([...fleet, 'rollout', 'pause', 'lost'])).toMatchObject({ status: 0 });
+    const { terminal, err, stop } = recordingTerminal();
+    const watching = main([...fleet, 'rollout', 'watch', 'lost'], {}, terminal);
+    await until(() => err().includes('paused; continue with'));
+    await own.close();
+    let attempts = 0;
+    const deaf = createServer((socket) => {
+      attempts += 1;
+      socket.destroy();
+    });
+    deaf.listen(Number(port), '127.0.0.1');
+    await until(() => attempts === 3);
+    expect(err()).not.toContain('the rollout continues');
+    deaf.close();
+    const back = await startEmbeddedBroker({ host: '127.0.0.1', port: Number(port) });
+    await until(() => err().includes('the rollout continues'));
+    stop();
+    await watching;
+    await back.close();
+    expect(err().match(/the broker is gone/g)).toHaveLength(1);
+    expect(err().match(/the rollout continues/g)).toHaveLength(1);
   });
 
   it('refuses what it could not undo, invalid stages and unknown devices', async () => {
