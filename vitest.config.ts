@@ -1,21 +1,13 @@
 import { defineConfig } from 'vitest/config';
-import { loadBoardConfig } from './qemu/index.ts';
 import { BoardOrder } from './test/support/board-order.ts';
 
-/** Tests speak to loopback: a proxy of whoever runs them must not come between. */
+/** Tests speak to loopback: a configured proxy must not intervene. */
 const noProxies = Object.fromEntries(
   ['http_proxy', 'https_proxy', 'all_proxy'].flatMap((name) => [
     [name, ''],
     [name.toUpperCase(), ''],
   ]),
 );
-
-/** An emulated board keeps a processor busy; a native one waits most of the time. */
-const boardsAtOnce = process.env['WHERRY_BOARDS']
-  ?.split(',')
-  .every((name) => loadBoardConfig(name).config.kind === 'native')
-  ? 4
-  : 3;
 
 export default defineConfig({
   test: {
@@ -43,7 +35,8 @@ export default defineConfig({
           testTimeout: 600_000,
           hookTimeout: 600_000,
           expect: { poll: { timeout: 180_000, interval: 200 } },
-          maxWorkers: boardsAtOnce,
+          // Two for each processor of a small machine: boards often wait for timers.
+          maxWorkers: 4,
           // After the unit tests, which would slow the boards down.
           sequence: { groupOrder: 1 },
         },

@@ -15,15 +15,15 @@ const containing = (...lines: string[]) => expect.arrayContaining(lines) as read
 /** The first is /dev/null (1,3). */
 const threeDescriptors = ['0 character special file 1,3', '1 socket 0,0', '2 socket 0,0'];
 /**
- * The capabilities(7) of the specification's default, and CAP_CHOWN and CAP_KILL, as the kernel has
- * them.
+ * The capabilities(7) of the specification's default, and CAP_CHOWN and CAP_KILL, as the kernel
+ * prints them.
  */
 const [fourteen, two, none] = ['00000000a80425fb', '0000000000000021', '0000000000000000'];
 
 /** A line of the specification, the process that shows it, the fact, and its expected value. */
 const rows: readonly (readonly [string, Process, string, unknown])[] = [
   [
-    '[A11.5] an empty volume has the mode and owner that it names, else 0755 and 0:0',
+    '[A11.5] an empty volume has the specified mode and owner, else 0755 and 0:0',
     'root',
     'volumes',
     containing(
@@ -33,7 +33,7 @@ const rows: readonly (readonly [string, Process, string, unknown])[] = [
     ),
   ],
   ['[A11.5] an empty volume is shared by the apps of its pod', 'user', 'other-file', ['1']],
-  ['[A11.6] a host volume has what is mounted below it', 'root', 'below', ['page']],
+  ['[A11.6] a host volume includes the mounts below it', 'root', 'below', ['page']],
   [
     '[A12.2] the environment has the four variables',
     'root',
@@ -41,13 +41,13 @@ const rows: readonly (readonly [string, Process, string, unknown])[] = [
     [path, 'AC_APP_NAME=root', 'container=wherry', url, 'HOME=/root'],
   ],
   [
-    '[A12.2] the environment has those of the manifest, which cannot change them',
+    '[A12.2] the environment has the variables of the manifest, which cannot override these four',
     'user',
     'environment',
     [path, 'COLOUR=blue and\tgreen', 'AC_APP_NAME=user', 'container=wherry', url, 'HOME=/srv/www'],
   ],
   [
-    '[A11.4] nothing of the app of the image is left',
+    '[A11.4] the app of the pod manifest replaces that of the image as a whole',
     'alone',
     'environment',
     [path, 'AC_APP_NAME=main', 'container=wherry', 'HOME=/root'],
@@ -131,31 +131,36 @@ const rows: readonly (readonly [string, Process, string, unknown])[] = [
   ],
   ["[A12.9] the image's own /etc/hosts is kept", 'alone', 'hosts', ['192.0.2.1 of-the-image']],
   [
-    '[A12.10] a bridge is loopback and one interface with an address',
+    '[A12.10] a pod in a bridge has loopback and one interface with an address',
     'root',
     'addresses',
     [matching(/^1: lo +inet 127\.0\.0\.1\/8 /), matching(/^2: eth0 +inet 10\.173\.0\.\d+\/24 /)],
   ],
   [
-    '[A12.10] a bridge leads out by the host',
+    '[A12.10] a pod in a bridge has its default route through the host',
     'root',
     'routes',
     containing(matching(/^default via 10\.173\.0\.1 dev eth0/)),
   ],
-  ['[A12.10] [C112] no network is loopback alone', 'alone', 'links', [matching(/^1: lo: <[^>]*\bUP\b/)]],
   [
-    '[A12.10] [C112] no network has no address but that of loopback',
+    '[A12.10] [C112] a pod without a network has only loopback',
+    'alone',
+    'links',
+    [matching(/^1: lo: <[^>]*\bUP\b/)],
+  ],
+  [
+    '[A12.10] [C112] a pod without a network has only the loopback address',
     'alone',
     'addresses',
     [matching(/^1: lo +inet 127\.0\.0\.1\/8 /)],
   ],
   [
-    '[A12.11] what an app says, and what it says on standard error, is in the journal',
+    '[A12.11] the journal has the standard output and the standard error of an app',
     'user',
     'errors',
     ['said'],
   ],
-  ['[A12.12] what leaks from the host is hidden', 'root', 'readable', []],
+  ['[A12.12] files that reveal the host are hidden', 'root', 'readable', []],
   ['[A12.15] an app has three descriptors, and nothing to read', 'root', 'descriptors', threeDescriptors],
   [
     '[A12.15] an app of a pod of one has three descriptors, and nothing to read',
@@ -172,14 +177,14 @@ const rows: readonly (readonly [string, Process, string, unknown])[] = [
   ],
   ['[A12.16] the only app of a pod sees its own processes', 'alone', 'processes', ['busybox']],
   [
-    '[A13.1] the place of a volume is made with its parents, 0:0 and 0755',
+    '[A13.1] the mount point of a volume is created with its parents, 0:0 and 0755',
     'root',
     'volumes',
     containing(matching(/^\/srv\/deep directory 1?755 0:0$/)),
   ],
-  ['[A13.2] a volume hides what the image has at its place', 'root', 'full', []],
-  ['[A13.2] without the volume it is there', 'user', 'full', ['inside']],
-  ['[A13.6] a file of the host is a volume', 'root', 'file', ['content']],
+  ['[A13.2] a volume hides the content of the image at its mount point', 'root', 'full', []],
+  ['[A13.2] an app without the volume sees that content', 'user', 'full', ['inside']],
+  ['[A13.6] a file of the host can be a volume', 'root', 'file', ['content']],
   [
     '[A13.7] [C201] volumes have no set-user-ID programs and no devices',
     'root',
@@ -191,7 +196,7 @@ const rows: readonly (readonly [string, Process, string, unknown])[] = [
     ),
   ],
   [
-    '[A11.6] [C201] a read-only host volume is so below it, too',
+    '[A11.6] [C201] mounts below a read-only host volume are read-only, too',
     'user',
     'mounts',
     containing(matching(/^\/srv\/data \S+ ro nosuid nodev/), '/srv/data/below tmpfs ro nosuid nodev'),
@@ -208,7 +213,7 @@ const busyboxSays = 'permission denied (are you root?)';
 const deeds: readonly (readonly [string, string, string, string])[] = [
   ['[A12.1] writing to the root', 'root', 'done', readOnly],
   ['[A12.1] changing the mode of a directory of the image', 'mode', 'done', readOnly],
-  ['[A12.1] [A14.3] giving away a directory of the image', 'owner', 'done', readOnly],
+  ['[A12.1] [A14.3] changing the owner of a directory of the image', 'owner', 'done', readOnly],
   ['[A11.5] writing to an empty volume', 'shared', 'done', 'done'],
   ['[A11.6] writing to a host volume', 'data', 'done', readOnly],
   ['[A11.6] writing to what is mounted below a host volume', 'below', 'done', readOnly],
@@ -217,14 +222,14 @@ const deeds: readonly (readonly [string, string, string, string])[] = [
   ['[A12.13] a file of /sys', 'sysfs', readOnly, denied],
   ['[A12.13] moving a process to another control group', 'cgroup', readOnly, denied],
   ['[A12.8] writing to /dev/full', 'full-device', 'No space left on device', 'No space left on device'],
-  ['[A12.14] making the node of a disk', 'node', forbidden, readOnly],
+  ['[A12.14] creating the node of a disk', 'node', forbidden, readOnly],
   ['[A12.14] mounting', 'mount', busyboxSays, busyboxSays],
   ['[A12.14] unmounting what protects the kernel', 'unmount', forbidden, forbidden],
   ['[A12.14] making /sys writable', 'remount', busyboxSays, busyboxSays],
   ['[A12.14] changing the host name', 'hostname', forbidden, forbidden],
   ["[A12.14] reading the kernel's log", 'log', forbidden, forbidden],
   ['[A12.14] adding an address', 'address', forbidden, forbidden],
-  ['[A12.14] making a user namespace', 'namespace', forbidden, forbidden],
+  ['[A12.14] creating a user namespace', 'namespace', forbidden, forbidden],
   ['[A12.14] raising a limit', 'limit', forbidden, forbidden],
   ['[A12.14] escaping the OOM killer', 'score', denied, denied],
   [
@@ -248,7 +253,7 @@ const refusals: readonly (readonly [string, object[], readonly string[], string]
     'the image has something else at /srv/taken',
   ],
   [
-    '[A13.4] volumes one in the other',
+    '[A13.4] a volume inside another one',
     [{ kind: 'empty' }, { kind: 'empty' }],
     ['/srv/a', '/srv/a/b'],
     'the mounts at /srv/a and /srv/a/b overlap',
@@ -262,7 +267,7 @@ const refusals: readonly (readonly [string, object[], readonly string[], string]
 ];
 
 /**
- * The specification, line by line (docs/appc-checklist.md), checked by a program inside the app.
+ * Checks the specification line by line (docs/appc-checklist.md) with a program inside the app.
  */
 describe.each(oneBoard)('an app on %s', (boardName) => {
   let scene: Scene;
@@ -334,7 +339,7 @@ describe.each(oneBoard)('an app on %s', (boardName) => {
     ]);
   });
 
-  it('[A12.3] has a pre-start handler in the same environment, with the same powers', () => {
+  it('[A12.3] runs its pre-start handler in the same environment, with the same privileges', () => {
     for (const fact of ['environment', 'powers', 'cwd', 'score', 'descriptors']) {
       expect(said('pre-start', fact), fact).toEqual(said('root', fact));
     }
@@ -351,7 +356,7 @@ describe.each(oneBoard)('an app on %s', (boardName) => {
     });
   });
 
-  it('[A12.3] has a post-stop handler in the same environment, with the same powers', async () => {
+  it('[A12.3] runs its post-stop handler in the same environment, with the same privileges', async () => {
     await scene.board.check('wherry pod stop pair');
     facts.set('post-stop', await factsOf(scene, 'pair', 'root', 'post-stop'));
     for (const fact of ['environment', 'powers', 'cwd', 'score', 'descriptors']) {

@@ -45,14 +45,14 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await rm(directory, { recursive: true });
   });
 
-  it('[C179] refuses a board that is a device already, and creates no key for it', async () => {
+  it('[C179] refuses a board that is already a device, and creates no key for it', async () => {
     const { status, stderr } = await scene.board.run(`wherry enrol ${bundle}`);
     expect(status).toBe(64);
     expect(stderr).toContain('this device is enrolled already');
     expect((await scene.board.check(keys)).trim()).toBe('0');
   });
 
-  it('[C282] holds and approves nothing before it is a device', async () => {
+  it('[C282] adds no lock and approves nothing before it is a device', async () => {
     await scene.board.check('systemctl stop wherryd; rm -rf /etc/wherry /var/lib/wherry/state-*');
     for (const command of ['approve 3', 'approve 3 --group kitchen', 'lock add a --reason b --for 60']) {
       const { status, stdout, stderr } = await scene.board.run(`wherry ${command}`);

@@ -105,7 +105,10 @@ describe.runIf(isWanted && fasterClock !== undefined).each(oneBoard)(
         interval: 10,
       });
 
-    /** wherryd refuses most without an examination, as in a flood. Each other needs a process. */
+    /**
+     * wherryd refuses most of these without an examination, as in a flood. Each of the others needs
+     * a process.
+     */
     const kinds = {
       noise: () => Uint8Array.from({ length: 1 + random.below(2000) }, () => random.below(256)),
       unsigned: () => encodeCbor({ format: 1, payload: encodeDesiredState(desired()), signatures: [] }),

@@ -98,7 +98,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await runs('own-1');
   });
 
-  it('[C176] knows the versions of all targets after a power cut', async () => {
+  it('[C176] remembers the versions of all targets after a power cut', async () => {
     await scene.board.powerCut();
     const before = scene.events.length;
     await publish(forGroup('kitchen', 1), topicOf('kitchen')); // a replay while wherryd is down
@@ -152,7 +152,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     expect(await started()).toBe(since);
   });
 
-  it('[C233] sends what a pod wrote on a signed request, and nothing on a replay', async () => {
+  it('[C233] sends the output of a pod on a signed request, and nothing on a replay', async () => {
     const allow = '\\n[logs]\\nremote_pods = ["talker"]\\n';
     await scene.board.check(`printf '${allow}' >> /etc/wherry/wherry.toml; systemctl restart wherryd`);
     await scene.report(({ capabilities }) => capabilities.some(({ name }) => name === 'log-requests'));

@@ -104,7 +104,7 @@ describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) =>
       await scene.report(allHealthy);
     });
 
-    itOn(boardName, 'arm')(`labelled ${other} are refused, and the report says why [C33]`, async () => {
+    itOn(boardName, 'arm')(`labelled ${other} are refused, and the report has the reason [C33]`, async () => {
       const foreign = await image('other', { arch: other });
       const answer = await scene.deploy(scene.desired([{ name: 'other', image: foreign }]));
       expect(answer).toMatchObject({ outcome: 'refused', code: 'image-arch-mismatch' });

@@ -88,7 +88,10 @@ describe.each(oneBoard)('an image with dependencies on %s', (boardName) => {
   });
 
   it('keeps the objects of its layers at a collection, and loses their mounts with its deployment', async () => {
-    await scene.board.check('wherry gc');
+    // wherryd collects after `wherry gc` has ended, and pods after images.
+    const unneeded = '/var/lib/wherry/pods/0123abcd-0000-8000-8000-000000000000';
+    await scene.board.check(`mkdir ${unneeded}; wherry gc`);
+    await scene.board.waitFor(`test ! -e ${unneeded}`);
     expect((await scene.board.check('ls /var/lib/wherry/images')).trim().split('\n')).toHaveLength(3);
     expect(await scene.deploy(scene.desired([]))).toMatchObject({ outcome: 'committed' });
     expect(

@@ -65,7 +65,7 @@ describe.each(oneBoard)('a tree that a board follows live, on %s', (name) => {
     expect(await board.journal('-u wherryd -o cat')).toContain('edited twice');
   });
 
-  it('brings changed unit files into effect', async () => {
+  it('reloads systemd after changes of unit files', async () => {
     const unit = 'src/device/agent/wherryd.service';
     await edit(unit, 'wherry, the container supervisor', 'edited supervisor', /copied 1 changed files/);
     expect(await board.check('systemctl show -P Description wherryd')).toBe('edited supervisor\n');

@@ -28,7 +28,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
   let changed: () => DesiredState;
   let described: DescribedApi;
 
-  /** What curl prints, as `user`. */
+  /** Runs curl as `user`. */
   const curl = (words: string, user = 'root') =>
     scene.board.run(
       `setpriv --reuid=${user} --regid=${user} --init-groups curl -sS --max-time 90 -w '\\n%{http_code}' --unix-socket ${socket} ${words}`,
@@ -153,7 +153,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
 
   const logsOf = (query: string) =>
     `curl -sSN --unix-socket ${socket} 'http://device/v1/pods/web/logs?${query}'`;
-  it('[C215] follows what a pod writes until the client goes', async () => {
+  it('[C215] follows the output of a pod until the client disconnects', async () => {
     const following = scene.board.run(
       `${logsOf('follow=true&lines=1')} >/tmp/followed & echo $! >/tmp/pid; wait`,
     );
@@ -221,7 +221,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect((await scene.board.run(left)).stdout).toBe('');
   });
 
-  it('[C216] confines the program as the app is', async () => {
+  it('[C216] confines the program like the app', async () => {
     const powers = (status: string) =>
       status.split('\n').filter((line) => /^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp)/.test(line));
     const { stdout } = await sh(
@@ -250,7 +250,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     await scene.board.waitFor(left, ({ stdout: rest }) => rest === '');
   });
 
-  it('[C217] kills the program and what it started when the client goes', async () => {
+  it('[C217] kills the program and what it started when the client disconnects', async () => {
     const begun = `pgrep -f '^${busybox} sleep 4321' | wc -l`;
     const script = `trap "" TERM HUP; ${busybox} setsid ${busybox} sleep 4321 & ${busybox} sleep 4321`;
     const client = scene.board.run(
@@ -305,7 +305,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect((await scene.board.run(left)).stdout).toBe('');
   });
 
-  it('[C276] sets, lists and removes locks, and approves what may still come', async () => {
+  it('[C276] sets, lists and removes locks, and approves only versions that are not past', async () => {
     const wanted = { reason: 'the harvester runs', seconds: 600, keep: true };
     expect(await ask('PUT', 'locks/harvest', wanted, 'anna')).toMatchObject({
       status: 200,
@@ -364,7 +364,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     await scene.board.waitFor('ls /var/lib/wherry/pods', ({ stdout }) => !stdout.includes('0123abcd'));
   });
 
-  it('drives a device in the example of the docs', async () => {
+  it('supports the example of the docs', async () => {
     const example = join(import.meta.dirname, '../../docs/examples/with-pod-stopped.mjs');
     await scene.board.copyIn(example, '/tmp/with-pod-stopped.mjs');
     const before = await pidOf();
@@ -395,7 +395,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     const stop = scene.board.run('wherry pod stop web');
     await scene.board.waitFor(state, ({ stdout }) => stdout === 'deactivating\n', 60_000);
     await scene.board.check('systemctl restart --no-block wherryd');
-    // wherryd has its start in place of the stop.
+    // wherryd's start has replaced the stop.
     await scene.board.waitFor(
       `systemctl list-jobs --plain --no-legend | grep -F '${unit}' | awk '{print $3}'`,
       ({ stdout }) => stdout === 'start\n',
@@ -437,7 +437,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect(await answer).toMatchObject({ status: 200 });
   });
 
-  it('[C183] runs without the powers of root, and reads no key and no password', async () => {
+  it('[C183] runs without the privileges of root, and can read no key and no password', async () => {
     await get('status');
     const pid = (await scene.board.check('systemctl show -P MainPID wherry-api.service')).trim();
     expect(await scene.board.check(`grep -E '^CapBnd|^NoNewPrivs' /proc/${pid}/status`)).toBe(

@@ -217,7 +217,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
     expect(await board.check('wherry --help')).toContain('Usage: wherry');
   });
 
-  itOnce(name)('[C208] has the commands of an operator with a second package', async () => {
+  itOnce(name)('[C208] has the commands of an operator only with a second package', async () => {
     const init = 'wherry --fleet /tmp/harbour fleet init harbour';
     const lacking = async () => {
       const { status, stderr } = await board.run(init);
@@ -239,7 +239,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
     await lacking();
   });
 
-  it('runs the supervisor when it is configured, without the powers of root', async () => {
+  it('runs the supervisor when it is configured, without the privileges of root', async () => {
     await board.copyIn(Buffer.from(configuration), '/etc/wherry/wherry.toml');
     await board.check('systemctl start wherryd.service');
     expect(await board.check('systemctl is-active wherry-api.socket')).toBe('active\n');
@@ -293,7 +293,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
     await board.waitForUnit('wherryd.service');
   });
 
-  itOnce(name)('takes the place of one package that had the commands of an operator, too', async () => {
+  itOnce(name)('replaces the single package that also had the commands of an operator', async () => {
     const directory = await mkdtemp(path.join(tmpdir(), 'wherry-one-'));
     try {
       await board.copyIn(await onePackage(deb?.file ?? '', operator, directory), '/tmp/one.deb');
@@ -315,8 +315,8 @@ describe.each(everyRelease)('a package on %s', (name) => {
   });
 
   itOnce(name)('stops the supervisor when removed and leaves the pods alone', async () => {
-    // The pod is made by hand. A starting supervisor would treat it as a leftover and stop it, so
-    // none may start meanwhile.
+    // The test wrote the files of the pod. A starting supervisor would treat it as a leftover and
+    // stop it, so none may start meanwhile.
     await board.check(fakePod);
     const pod = await mainPid('wherry-pod-one-app.service');
     await board.check('dpkg -r wherry', { timeoutMs: 300_000 });

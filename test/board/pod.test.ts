@@ -128,7 +128,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     board.waitFor(`journalctl -b -o cat ${from(pod)}`, ({ stdout }) => stdout.includes(text));
 
   itOncePerKind(name, 'controllers')(
-    '[A14.2] runs with its limits, in a cgroup of its own, followed by systemd',
+    '[A14.2] runs with its limits in its own cgroup, and systemd tracks its process',
     async () => {
       const pod = compile(
         'limits',
@@ -156,8 +156,10 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
       expect(read.trim().split('\n')).toEqual([
         ...['33554432', '0', '150000 100000', '20', '50331648', String(status.mainPid)],
       ]);
-      expect((await board.check(`cat /proc/${status.mainPid ?? 0}/cmdline | tr '\\0' ' '`)).trim()).toBe(
-        'sleep 1000000',
+      // The shell writes the line before it becomes this program.
+      await board.waitFor(
+        `cat /proc/${status.mainPid ?? 0}/cmdline | tr '\\0' ' '`,
+        ({ stdout }) => stdout.trim() === 'sleep 1000000',
       );
       expect(await steps(['stop', unitOf(pod)])).toEqual(['done']);
     },
@@ -177,6 +179,8 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
         `journalctl -b -o cat ${from(pod)} | grep -c -e clean -e dirty`,
         ({ stdout }) => Number(stdout) === 2,
       );
+      // An app runs, and may write, before systemd has finished its start.
+      await board.waitForUnit(unitOf(pod));
       const [status] = (await steps(['status', unitOf(pod)])) as [UnitStatus];
       expect(status).toMatchObject({ activeState: 'active', restarts: 1 });
       await steps(['stop', unitOf(pod)]);
@@ -207,7 +211,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     },
   );
 
-  itOnce(name)('is asked to stop, and killed when it does not', async () => {
+  itOnce(name)('gets its stop signal, and is killed if it does not end', async () => {
     const polite = compile(
       'polite',
       shell(`trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 1; done`),
@@ -267,7 +271,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
   });
 
   itOnce(name)(
-    'shares PID, IPC and UTS namespaces between its apps, and comes back whole when their holder dies',
+    'shares PID, IPC and UTS namespaces between its apps, and restarts as a whole when the holder dies',
     async () => {
       const sleeper = { image: { id: imageId }, ...shell('echo up; exec sleep 1000000') };
       const pod = compile('duo', shell('echo up; exec sleep 1000000'), {

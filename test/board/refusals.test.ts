@@ -52,7 +52,7 @@ const badCommands: readonly [what: string, code: RefusalCode, make: MakeMessage]
     },
   ],
   [
-    '[C20] a signed payload that is no desired state',
+    '[C20] a signed payload that is not a desired state',
     'desired-malformed',
     async (scene) => {
       const payload = encodeCbor({ ...scene.desired([]), format: 2 });
@@ -327,8 +327,8 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     expect(report).toMatchObject({ trustedVersion: good.version, currentVersion: good.version });
   });
 
-  const command = async (image: BuiltImage): Promise<DesiredState> => {
-    const desired = scene.desired([{ name: 'good', image }]);
+  const command = async (image: BuiltImage, manifest = {}): Promise<DesiredState> => {
+    const desired = scene.desired([{ name: 'good', image, manifest }]);
     await scene.send(await scene.sign(desired));
     return desired;
   };
@@ -351,16 +351,21 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     expect(scene.requests).toHaveLength(requests);
   });
 
-  it.each<[Record<string, unknown>, RefusalCode]>([
+  it.each<[Record<string, unknown>, RefusalCode, object?]>([
     [{ user: 'nobody-here' }, 'pod-user-unknown'],
     [{ workingDirectory: '/nowhere' }, 'pod-manifest-invalid'],
+    [
+      { mountPoints: [{ name: 'tools', path: '/usr/bin' }] },
+      'pod-volume-invalid',
+      { volumes: [{ name: 'tools', kind: 'empty' }] },
+    ],
   ])(
-    '[C41] [C271] [C272] a pod that cannot be made from a good image is refused: %j, %s',
-    async (app, code) => {
+    '[C41] [C271] [C272] [C293] a pod that cannot be made from a good image is refused: %j, %s',
+    async (app, code, manifest) => {
       const image = await scene.image('busybox', ['/usr/bin/busybox', 'true'], { app });
       const object = `/var/lib/wherry/images/${image.id}.erofs`;
       const count = scene.events.length;
-      await command(image);
+      await command(image, manifest);
       expect((await expectRefusal(code, count, object)).message).toMatch(/^pod good: app main: /);
       await scene.board.check('wherry gc');
       await scene.board.waitFor(`test ! -e ${object}`);

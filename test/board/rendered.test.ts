@@ -238,7 +238,10 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
   });
 
   it('keeps its object as long as a deployment needs it', async () => {
-    await scene.board.check('wherry gc');
+    // wherryd collects after `wherry gc` has ended, and pods after images.
+    const unneeded = '/var/lib/wherry/pods/0123abcd-0000-8000-8000-000000000000';
+    await scene.board.check(`mkdir ${unneeded}; wherry gc`);
+    await scene.board.waitFor(`test ! -e ${unneeded}`);
     // The objects of the current and of the previous deployment.
     expect((await objects()).filter((name) => name.startsWith('rendered-'))).toHaveLength(2);
     for (let count = 0; count < 2; count++) {

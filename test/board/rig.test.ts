@@ -35,7 +35,7 @@ describe.each(everyKind)('%s', (name) => {
     expect(await board.check('kill "$(cat /run/left)" && echo gone')).toBe('gone\n');
   });
 
-  itOncePerKind(name)('takes and gives files of any bytes, with their mode', async () => {
+  itOncePerKind(name)('copies files in with their mode and out, byte for byte', async () => {
     const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * 7919) & 255));
     await board.copyIn(bytes, '/root/new dir/file', 0o750);
     expect((await board.copyOut('/root/new dir/file')).equals(bytes)).toBe(true);

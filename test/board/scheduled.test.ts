@@ -140,8 +140,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
 
   it('starts nothing during a run, and every app at the next one [C218]', async () => {
     const first = await runs();
-    const begun = (...lines: readonly string[]) =>
-      expect.poll(runs, { timeout: 30_000, interval: 200 }).toEqual([...first, ...lines]);
+    const begun = (...lines: readonly string[]) => expect.poll(runs).toEqual([...first, ...lines]);
     await scene.board.check('rm /srv/tick/fail; touch /srv/tick/hang; wherry pod start tick');
     await begun('setup', 'main');
     // The first start is that of the timer; the second waits for an app that has ended.
@@ -152,7 +151,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     await scene.board.check('wherry pod restart tick');
     await begun('setup', 'main', 'setup', 'main');
     await scene.board.check('rm /srv/tick/hang');
-    await expect.poll(present, { timeout: 30_000, interval: 200 }).toEqual(rest);
+    await expect.poll(present).toEqual(rest);
   });
 
   it('is stopped by command, and its timer stays active [C222]', async () => {

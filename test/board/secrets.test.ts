@@ -77,7 +77,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     const pid = (await pids())[app] ?? '';
     return (await scene.board.check(`cd /proc/${pid}/root && ${command}`)).trim();
   };
-  /** App → process ID, as systemd knows it. */
+  /** App → process ID, from systemd. */
   const pids = async (): Promise<Record<string, string>> => {
     const shown = await scene.board.check(
       "systemctl show --state=active -p Id,MainPID 'wherry-pod-shop.*.service'",
@@ -215,7 +215,8 @@ describe.each(oneBoard)('on %s', (boardName) => {
       message: expect.stringContaining('not to') as string,
     });
     expect(await inApp('reader', 'cat run/secrets/db-password')).toBe(rotated.value.toString());
-    // The remedy: the same command again, to this device, too. Its own goes first.
+    // The remedy is the same command, encrypted to this device, too. The device's own command has
+    // precedence.
     await send(joined, others, deviceKey);
     expect(await scene.answer(joined.version)).toMatchObject({ group: 'kitchen', code: 'passed-over' });
     await scene.report(({ groups }) => groups?.[0]?.trustedVersion === joined.version);
@@ -227,7 +228,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await scene.board.copyIn(Buffer.from(`${patterns.join('\n')}\n`), '/run/patterns');
     const search = async (command: string): Promise<string> => (await scene.board.run(command)).stdout.trim();
     const finds = 'grep -F -a -f /run/patterns';
-    // The search itself finds what is there.
+    // The search finds a planted value.
     await scene.board.check(`head -n 1 /run/patterns >/var/tmp/planted`);
     expect(await search(`${finds} -rl /var/tmp`)).toBe('/var/tmp/planted');
     await scene.board.check('rm /var/tmp/planted');
@@ -254,7 +255,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     });
   });
 
-  it('waits for a lock, says why, is superseded while it waits, and goes on without it [C171] [C172]', async () => {
+  it('waits for a lock, reports why, can be superseded, and continues without the lock [C171] [C172]', async () => {
     await scene.board.check('wherry lock add harvest --reason "the harvester runs"');
     const held = desired([rotated, other]);
     await scene.send(await scene.sign(held));

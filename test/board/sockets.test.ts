@@ -24,14 +24,14 @@ describe.each(oneBoard)('a socket-activated port on %s', (name) => {
     expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'committed' });
     return await scene.report((report) => report.currentVersion === desired.version);
   };
-  const get = (url: string) => scene.board.check(`curl -sS --max-time 20 ${url}`);
+  const get = (url: string) => scene.board.check(`curl -sS --max-time 150 ${url}`);
 
   it('[A3.19] [C206] hands an app the sockets of its ports, which outlive a restart', async () => {
     const nginx = await scene.image('nginx', ['/usr/sbin/nginx', '-e', 'stderr', '-c', '/srv/own.conf'], {
       app: {
         ...{ user: '33', group: '33' },
         ports: [{ name: 'http', protocol: 'tcp', port: 80, socketActivated: true }],
-        // Without it nginx would open port 80 itself, which user 33 must not.
+        // Without it nginx would open port 80 itself, which user 33 may not.
         environment: [{ name: 'NGINX', value: '3;' }],
       },
       files: [
@@ -69,14 +69,17 @@ describe.each(oneBoard)('a socket-activated port on %s', (name) => {
     // The request waits for the restart. Without the socket it would be refused.
     expect(await get('http://127.0.0.1:8088/')).toBe('over a socket of systemd');
     const root = `/proc/${report.pods.find(({ name: one }) => one === 'words')?.apps[0]?.pid ?? 0}/root`;
-    expect(await scene.board.check(`cat ${root}/run/words`)).toBe('1/1 3 talk:talk:beat\n');
+    // A started app has not necessarily written the file yet.
+    await expect
+      .poll(async () => (await scene.board.run(`cat ${root}/run/words`)).stdout)
+      .toBe('1/1 3 talk:talk:beat\n');
     const opened = 'ss -Hlntu | grep -cE ":700[123] "';
     expect(await scene.board.check(opened)).toBe('3\n');
     await committed(scene.desired([pod('words', shell, 'none')]));
-    expect((await scene.board.run(opened)).stdout).toBe('0\n');
+    await scene.board.waitFor(opened, ({ stdout }) => stdout === '0\n');
     // The sockets of the two previous pods are gone.
     const left = `systemctl list-units --plain --no-legend 'wherry-socket-*' | wc -l`;
-    expect(await scene.board.check(left)).toBe('1\n');
+    await expect.poll(() => scene.board.check(left)).toBe('1\n');
   });
 
   it('[C206] is refused in a pod of several apps, and the running pod stays', async () => {

@@ -41,7 +41,8 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
   const served = async (path: string) =>
     await scene.board.waitFor(`curl -sf http://127.0.0.1:8080/${path}`, ({ status }) => status === 0);
   /**
-   * Changes a byte of the object on the medium, below the file system, like worn flash or a thief.
+   * Changes a byte of the object on the medium, below the file system, like worn flash or an
+   * attacker.
    */
   const flipByte = async (): Promise<void> => {
     await scene.board.check(
@@ -93,7 +94,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
     expect(opened.status === 0).toBe(!seals);
   });
 
-  itOnce(boardName)('finds every object intact, in a process that ends', async () => {
+  itOnce(boardName)('verifies every object', async () => {
     const { status, stdout, stderr } = await verify();
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(/^example\.com\/page sha512-[0-9a-f]{12}: ok, .* read(, sealed)?\n$/);
@@ -127,7 +128,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
   );
 
   itOnce(boardName)(
-    'pulls a replaced object again when the command of the running version comes again [C71]',
+    'pulls a replaced object again when the command of the running version arrives again [C71]',
     async () => {
       const before = await scene.report((report) => report.pods[0]?.healthy === true);
       const requests = scene.requests.length;

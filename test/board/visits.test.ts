@@ -5,7 +5,7 @@ import { type BuiltImage, Scene } from './scene.ts';
 
 const timer = 'connection = "timer"\ninterval_seconds = 10\n';
 
-/** A timer starts wherryd. Between two visits to the broker nothing of it runs. */
+/** A timer starts wherryd. Between two visits to the broker it has no process. */
 describe.each(oneBoard)('a device that visits its broker, on %s', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;

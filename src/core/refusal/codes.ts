@@ -89,7 +89,7 @@ export const refusalCodes = {
   'pod-app-missing': ['pod', 'neither pod nor image names a program to run'],
   'pod-volume-invalid': [
     'pod',
-    'a mount has no volume, a volume has no source, or a kept volume cannot get its limit',
+    'a mount has no volume, a volume has no source or hides the program of its app, or a kept volume cannot get its limit',
   ],
   'pod-user-unknown': ['pod', 'the user or group does not exist in the image'],
   'pod-isolator-invalid': ['pod', 'an isolator is malformed, doubled or contradicts another'],

@@ -16,8 +16,8 @@ import {
 import type { DeploymentObserver, ProbationTerms, StateKeeper, World } from './world.ts';
 
 /**
- * How many times an activation is begun. A device that goes down each time returns to the previous
- * set.
+ * How many times an activation is begun. A device that goes down each time, or whose disk takes no
+ * end, returns to the previous set.
  */
 export const maxActivationAttempts = 3;
 
@@ -178,7 +178,7 @@ class Run {
     if (this.attempts >= maxActivationAttempts) {
       throw new Refusal(
         'activation-failed',
-        `the device went down ${this.attempts} times while version ${this.desired.version} was being activated`,
+        `version ${this.desired.version} is given up: its activation was begun ${this.attempts} times and no end was saved, because the device went down or its disk was full or failed`,
       );
     }
     await this.keeper.save({

@@ -29,7 +29,7 @@ export async function askToCollect(clock: Clock, signal: AbortSignal): Promise<n
   try {
     process.kill(pid, 'SIGUSR2');
   } catch (cause) {
-    throw new Refusal('device-unsupported', 'wherryd can only be asked by root; try sudo', { cause });
+    throw new Refusal('device-unsupported', 'only root can start a garbage collection; try sudo', { cause });
   }
   return pid;
 }

@@ -7,6 +7,7 @@ export { appPath } from './bundle.ts';
 export { compilePod } from './compile.ts';
 export type { CompiledPod, CompiledProbe, HostFacts, LimitedVolume, PodImage } from './compiled-pod.ts';
 export { isDevicePath } from './devices.ts';
+export { type EmptyMount, emptyMounts, type PlacedApp } from './empty-mounts.ts';
 export { crunError, execProcess, notRun } from './exec-process.ts';
 export { knownCapabilities } from './isolation.ts';
 export { limitedVolumeSuffix } from './places.ts';

@@ -301,7 +301,7 @@ export class DeviceSession {
       () => false,
       () => true,
     );
-    if (isOver || this.#link?.connection !== connection || this.#link.commands > 0) return;
+    if (isOver || (this.#link?.commands ?? 0) > 0) return;
     await this.#heard.subscribeCommands(connection);
   }
 

@@ -94,9 +94,8 @@ export function afterLoss(
   const bend = bends[loss.reason];
   const wasStable = loss.sessionMs !== undefined && loss.sessionMs >= policy.stableMs;
   const failures = wasStable && bend.keepsCount !== true ? 0 : state.failures;
-  // 2^30 * base is past every cap; a larger exponent would only reach infinity.
   const isFirst = failures === 0 && loss.sessionMs !== undefined;
-  const exponential = isFirst ? 0 : policy.baseMs * bend.factor * 2 ** Math.min(failures, 30);
+  const exponential = isFirst ? 0 : policy.baseMs * bend.factor * 2 ** failures;
   // A device that had a session lost it at the same time as others. Spreading the first attempt
   // over the window is not enough: with the short first steps of the exponential, a broker that can
   // accept half of the attempts gets nine times its capacity. With the window as the minimum of

@@ -10,7 +10,7 @@ export interface DeviceSessionOptions {
   /** Whether requests for logs are received (`onAsk`). */
   readonly asks?: boolean;
   readonly bootId: string;
-  /** MQTT client identifier; `<fleet>.<device>` by default. A dot cannot be part of either name. */
+  /** MQTT client identifier; `<fleet>_<device>` by default (`clientIdentifier`). */
   readonly clientId?: string;
   readonly transport: Transport;
   readonly clock: Clock;

@@ -1,10 +1,5 @@
 import type { Clock, Journal } from '../../core/ports/index.ts';
-import {
-  ConnectionLost,
-  type Connection,
-  type ConnectOptions,
-  type Transport,
-} from '../../wire/mqtt/index.ts';
+import type { Connection, ConnectOptions, Transport } from '../../wire/mqtt/index.ts';
 import type { BrokerUse } from '../../wire/report/index.ts';
 import { type BrokerPlan, firstBroker, nextBroker } from './broker-plan.ts';
 import { defaultReconnectPolicy } from './reconnect-policy.ts';
@@ -48,7 +43,7 @@ export class SeveralBrokers implements Transport {
     try {
       connection = await transport.connect(options);
     } catch (error) {
-      if (error instanceof ConnectionLost) this.#tried(false);
+      this.#tried(false);
       throw error;
     }
     if (this.#brokers.length > 1) this.#journal.log('info', `the broker in use is ${url}`);

@@ -12,6 +12,8 @@ export interface FoundInImage {
   readonly path: string;
   /** The path on the host; only its last component may be a link. */
   readonly file: string;
+  /** The links that led there, as the app sees them, in the order in which they were followed. */
+  readonly links: readonly string[];
   readonly status: Stats;
 }
 
@@ -34,7 +36,10 @@ export async function findInImage(
   const pending = componentsOf(path).reverse();
   // The directories down to the current one, each with the layers that contain it.
   const trail = [{ name: '', layers: roots }];
-  for (let followed = 0; pending.length > 0;) {
+  const followed: string[] = [];
+  const pathOf = (...names: readonly string[]) =>
+    `/${[...trail.slice(1).map(({ name }) => name), ...names].join('/')}`;
+  while (pending.length > 0) {
     const name = pending.pop() ?? '';
     if (name === '..') {
       if (links === 'stop') return undefined;
@@ -45,8 +50,8 @@ export async function findInImage(
     const top = found[0];
     if (top === undefined) return undefined;
     if (top.status.isSymbolicLink() && links === 'follow') {
-      followed += 1;
-      if (followed > maxLinks) return undefined;
+      followed.push(pathOf(name));
+      if (followed.length > maxLinks) return undefined;
       const target = await readlink(join(top.layer, ...trail.map((step) => step.name), name));
       pending.push(...componentsOf(target).reverse());
       if (pending.length > maxComponents) return undefined;
@@ -57,11 +62,11 @@ export async function findInImage(
     trail.push({ name, layers: found.map(({ layer }) => layer) });
   }
   if (trail.length === 1) return undefined; // the root itself
-  const names = trail.slice(1).map(({ name }) => name);
   const layer = trail.at(-1)?.layers[0];
   if (layer === undefined) return undefined;
-  const file = join(layer, ...names);
-  return { path: `/${names.join('/')}`, file, status: await lstat(file) };
+  const reached = pathOf();
+  const file = join(layer, reached);
+  return { path: reached, file, links: followed, status: await lstat(file) };
 }
 
 /**

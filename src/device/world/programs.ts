@@ -2,19 +2,25 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { elfHeadBytes, elfTarget, hasElfMagic, readElfHeader } from './elf.ts';
-import type { App, PodApp } from '../../image/appc/index.ts';
-import { appPath } from '../pod/index.ts';
+import { type App, isWithin, type PodApp } from '../../image/appc/index.ts';
+import { appPath, type EmptyMount } from '../pod/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { findInImage, type FoundInImage } from './image-tree.ts';
 
-export interface ProgramsToCheck {
+/** An app and the image that it runs in. */
+export interface AppInImage {
   /** Root directories of the mounted image, the uppermost layer first. */
   readonly roots: readonly string[];
   readonly podApp: PodApp;
   /** The app that runs: the pod's, or else the image's. */
   readonly app: App;
+}
+
+export interface ProgramsToCheck extends AppInImage {
   /** `arch` labels that this device can run, best first. */
   readonly architectures: readonly string[];
+  /** Its mounts that are empty when its first program begins. */
+  readonly empty: readonly EmptyMount[];
 }
 
 /** Bytes of a script's first line that Linux reads (BINPRM_BUF_SIZE). */
@@ -24,46 +30,89 @@ const maxFirstLine = 256;
 const runtimePaths = ['/proc', '/sys', '/dev'];
 
 /**
- * Refuses an app whose program is for another machine, whatever the labels of its image, before any
- * running pod is touched. It checks the program of the app and of its event handlers, found as the
- * runtime finds it (`PATH`, working directory), the interpreter of a script, and the loader of an
- * ELF program.
+ * Refuses an app that cannot start, before any running pod is touched: its program is for another
+ * machine, whatever the labels of its image, or an empty volume is mounted over it. It checks the
+ * program of the app and of its event handlers, found as the runtime finds it (`PATH`, working
+ * directory), the interpreter of a script, and the loader of an ELF program.
  *
- * A program that is not in the image is not checked: it may be in a volume, or its start fails.
+ * A program that is not in the image, or that another volume hides, is not checked: that volume may
+ * have one, or its start fails.
  *
- * @throws Refusal `image-arch-mismatch`
+ * @throws Refusal `image-arch-mismatch`, `pod-volume-invalid`
  */
 export async function checkPrograms(check: ProgramsToCheck): Promise<void> {
-  const { app } = check;
-  for (const [name] of [app.exec, ...app.eventHandlers.map(({ exec }) => exec)]) {
-    if (name === undefined) continue;
-    const program = await findProgram(check, name);
-    if (program !== undefined) await checkProgram(check, program);
+  const { exec, eventHandlers } = check.app;
+  const hasPreStart = eventHandlers.some(({ name }) => name === 'pre-start');
+  const empty = hasPreStart ? check.empty.filter(({ handlerFills }) => !handlerFills) : check.empty;
+  for (const handler of eventHandlers) {
+    // A post-stop handler begins after the app, which may have filled the volume.
+    const isFirst = handler.name === 'pre-start';
+    await checkCommand({ ...check, empty: isFirst ? check.empty : [] }, handler.exec);
   }
+  await checkCommand({ ...check, empty }, exec);
+}
+
+async function checkCommand(check: ProgramsToCheck, [name]: readonly string[]): Promise<void> {
+  const program = name === undefined ? undefined : await findProgram(check, name);
+  if (program === undefined) return;
+  refuseHidden(check, program, `its program ${program.path}`);
+  await checkProgram(check, program);
+}
+
+/** A file of the image, and the empty volume that hides it from the app. */
+interface SeenFile extends FoundInImage {
+  readonly hiddenBy?: EmptyMount | undefined;
 }
 
 /** As execvp(3) does: a name with a slash is a path, any other is searched in `PATH`. */
-async function findProgram(check: ProgramsToCheck, name: string): Promise<FoundInImage | undefined> {
+async function findProgram(check: ProgramsToCheck, name: string): Promise<SeenFile | undefined> {
   const { app } = check;
   const absolute = (path: string) => (path.startsWith('/') ? path : `${app.workingDirectory}/${path}`);
-  if (name.includes('/')) return await findVisible(check, absolute(name));
+  if (name.includes('/')) return await seenAt(check, absolute(name));
+  let hidden: SeenFile | undefined;
+  let mayBeElsewhere = false;
   for (const directory of appPath(app).split(':')) {
-    const found = await findVisible(check, `${absolute(directory)}/${name}`);
-    if (found?.status.isFile() === true && (found.status.mode & 0o111) !== 0) return found;
+    const path = `${absolute(directory)}/${name}`;
+    const seen = await seenAt(check, path);
+    mayBeElsewhere ||=
+      seen === undefined && (await coverOf(check, await placeOf(check.roots, path))) === 'unknown';
+    if (seen?.status.isFile() !== true || (seen.status.mode & 0o111) === 0) continue;
+    if (seen.hiddenBy === undefined) return seen;
+    hidden ??= seen;
   }
-  return undefined;
+  return mayBeElsewhere ? undefined : hidden;
 }
 
-/** What the app sees at a path; undefined if a volume or the runtime is mounted over it. */
-async function findVisible(check: ProgramsToCheck, path: string): Promise<FoundInImage | undefined> {
+/** A file of the image; undefined if a volume that may have content, or the runtime, is over it. */
+async function seenAt(check: ProgramsToCheck, path: string): Promise<SeenFile | undefined> {
   const found = await findInImage(check.roots, path);
   if (found === undefined) return undefined;
-  const isHidden = (await targetsOf(check)).some((target) => `${found.path}/`.startsWith(target));
-  return isHidden ? undefined : found;
+  for (const place of [...found.links, found.path]) {
+    const hiddenBy = await coverOf(check, place);
+    if (hiddenBy === 'unknown') return undefined;
+    if (hiddenBy !== undefined) return { ...found, hiddenBy };
+  }
+  return found;
+}
+
+/** What is mounted over a place in the image. */
+async function coverOf(check: ProgramsToCheck, place: string): Promise<EmptyMount | 'unknown' | undefined> {
+  for (const mount of check.empty) {
+    if (isWithin(place, await placeOf(check.roots, mount.target))) return mount;
+  }
+  return (await targetsOf(check)).some((target) => `${place}/`.startsWith(target)) ? 'unknown' : undefined;
+}
+
+function refuseHidden({ podApp }: ProgramsToCheck, { status, hiddenBy }: SeenFile, what: string): void {
+  if (hiddenBy === undefined || !status.isFile()) return;
+  throw new Refusal(
+    'pod-volume-invalid',
+    `app ${podApp.name}: the volume ${hiddenBy.volume.name} at ${hiddenBy.target} is empty when it starts and hides ${what}; mount the volume elsewhere`,
+  );
 }
 
 /** Where the runtime and volumes are mounted, each with a slash at its end. */
-async function targetsOf({ roots, podApp, app }: ProgramsToCheck): Promise<readonly string[]> {
+async function targetsOf({ roots, podApp, app }: AppInImage): Promise<readonly string[]> {
   const targets: string[] = [];
   for (const { path } of [...podApp.mounts, ...app.mountPoints]) targets.push(await placeOf(roots, path));
   return [...runtimePaths, ...targets].map((target) => `${target}/`);
@@ -83,7 +132,7 @@ async function placeOf(roots: readonly string[], path: string): Promise<string> 
  *
  * @throws Refusal `pod-manifest-invalid`
  */
-export async function checkWorkingDirectory(check: ProgramsToCheck): Promise<void> {
+export async function checkWorkingDirectory(check: AppInImage): Promise<void> {
   const { roots, podApp, app } = check;
   const found = await findInImage(roots, app.workingDirectory);
   if (found?.status.isDirectory() === true) return;
@@ -97,17 +146,24 @@ export async function checkWorkingDirectory(check: ProgramsToCheck): Promise<voi
   );
 }
 
-async function checkProgram(check: ProgramsToCheck, program: FoundInImage): Promise<void> {
-  const head = await readHead(program);
-  const interpreter = scriptInterpreter(head);
-  if (interpreter === undefined) {
-    const loader = checkHeader(check, program, head);
-    const found = loader === undefined ? undefined : await findVisible(check, loader);
-    if (found !== undefined) checkHeader(check, found, await readHead(found));
-    return;
-  }
-  const found = await findVisible(check, interpreter);
-  if (found !== undefined) checkHeader(check, found, await readHead(found));
+async function checkProgram(check: ProgramsToCheck, program: SeenFile): Promise<void> {
+  const interpreter = scriptInterpreter(await readHead(program));
+  const run = interpreter === undefined ? program : await neededBy(check, program, interpreter);
+  if (run === undefined) return;
+  const loader = checkHeader(check, run, await readHead(run));
+  const loads = loader === undefined ? undefined : await neededBy(check, run, loader);
+  if (loads !== undefined) checkHeader(check, loads, await readHead(loads));
+}
+
+/** The interpreter of a script, or the loader of a program. */
+async function neededBy(
+  check: ProgramsToCheck,
+  program: SeenFile,
+  path: string,
+): Promise<SeenFile | undefined> {
+  const needed = await seenAt(check, path);
+  if (needed !== undefined) refuseHidden(check, needed, `${needed.path}, which ${program.path} needs`);
+  return needed;
 }
 
 /**

@@ -1,6 +1,14 @@
 import { parsePodManifest, type PodManifest } from '../../image/appc/index.ts';
 import type { DeployedPod } from '../deploy/index.ts';
-import { compilePod, type CompiledPod, type HostFacts, judgePath, type PodImage } from '../pod/index.ts';
+import {
+  compilePod,
+  type CompiledPod,
+  emptyMounts,
+  type HostFacts,
+  judgePath,
+  type PlacedApp,
+  type PodImage,
+} from '../pod/index.ts';
 import { type NetworkFacts, refuseSharedPorts } from '../network/index.ts';
 import { metadataDocument, metadataUrl, wantsMetadata } from '../metadata/index.ts';
 import { podUuid, type DesiredPod, type DesiredState } from '../../wire/trust/index.ts';
@@ -98,7 +106,10 @@ async function compile(
 ): Promise<Staged> {
   const { architectures, host, directories, disk } = ports;
   const manifest = parsePodManifest(pod.manifest);
+  const uuid = podUuid(pod.name, pod.manifest);
+  const running = ports.running.find((one) => one.uuid === uuid);
   const images = new Map<string, PodImage>();
+  const placed: (PlacedApp & { readonly roots: readonly string[] })[] = [];
   let namesCalls = false;
   for (const app of manifest.apps) {
     const image = imageOfApp(app, pod.name, listed);
@@ -116,16 +127,16 @@ async function compile(
     const runs = app.app ?? imageManifest.app;
     if (runs === undefined) continue;
     namesCalls ||= runs.isolators.some(({ name }) => name.startsWith('os/linux/seccomp-'));
-    const check = { roots, podApp: app, app: runs, architectures };
-    await checkPrograms(check);
-    await checkWorkingDirectory(check);
-    await checkMountTargets(roots, app, runs, manifest);
+    placed.push({ podApp: app, app: runs, roots });
   }
-  const uuid = podUuid(pod.name, pod.manifest);
-  const network = withNetworkOf(
-    ports.running.find((one) => one.uuid === uuid),
-    varying.network,
-  );
+  for (const one of placed) {
+    // Volumes of a pod that runs unchanged keep their content.
+    const empty = running === undefined ? emptyMounts(one, placed, manifest) : [];
+    await checkPrograms({ ...one, architectures, empty });
+    await checkWorkingDirectory(one);
+    await checkMountTargets(one.roots, one.podApp, one.app, manifest);
+  }
+  const network = withNetworkOf(running, varying.network);
   const metadata = wantsMetadata(pod.name, manifest);
   const realSources = await followSources(manifest, disk);
   const calls = namesCalls ? await systemCalls() : undefined;

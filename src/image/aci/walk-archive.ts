@@ -221,7 +221,7 @@ async function* bodyOf(
 ): AsyncGenerator<Buffer, void> {
   for (let left = sizeBytes; left > 0;) {
     const { value } = await pieces.next();
-    if (!Buffer.isBuffer(value)) throw new Error('the body of an entry was asked for after its visit');
+    if (!Buffer.isBuffer(value)) throw new Error('the body of an entry was read after its visit');
     left -= value.length;
     yield value;
   }

@@ -138,13 +138,16 @@ async function judge(
  */
 export function requireAsked(image: ImageName, { name, labels }: ArchiveSummary['manifest']): void {
   if (name !== image.name) {
-    throw new Refusal('image-name-mismatch', `asked for was ${image.name}, its manifest calls it ${name}`);
+    throw new Refusal('image-name-mismatch', `the manifest names ${name}, not the requested ${image.name}`);
   }
   for (const asked of image.labels) {
     const found = labelValue(labels, asked.name);
     if (found === asked.value) continue;
     const has =
       found === undefined ? 'the image has no such label' : `the image has ${JSON.stringify(found)}`;
-    throw new Refusal('image-labels-mismatch', `asked for was ${asked.name}=${asked.value}, ${has}`);
+    throw new Refusal(
+      'image-labels-mismatch',
+      `the requested label is ${asked.name}=${asked.value}, but ${has}`,
+    );
   }
 }

@@ -52,8 +52,8 @@ export async function signLogRequest(
 }
 
 /**
- * Publishes a request and receives its answer to the end. When `signal` aborts, the device is told
- * to stop.
+ * Publishes a request and receives its answer to the end. When `signal` aborts, it publishes an
+ * empty message, which ends the answer.
  * @param payload of the request, which identifies its answers
  * @param onText called with each piece of text in order, and the number of messages missing before
  *   it

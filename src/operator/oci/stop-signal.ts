@@ -1,6 +1,6 @@
 /**
- * Signals that a device can be told to send (docs/app-builder.md, Annotations), by the numbers of
- * Linux on ARM.
+ * Signals that a device accepts as the stop signal of an app (docs/app-builder.md, Annotations), by
+ * their numbers in Linux on ARM.
  */
 const signals: Readonly<Record<string, string>> = {
   1: 'HUP',

@@ -16,7 +16,7 @@ export async function factsOf(scene: Scene, pod: string, app: string, process: s
   const { stdout } = await scene.board.waitFor(
     `journalctl --sync; journalctl -b -q -o cat _TRANSPORT=stdout WHERRY_POD=${pod} WHERRY_APP=${app}`,
     (said) => said.stdout.split('\n').includes(`end: ${process}`),
-    120_000,
+    480_000,
   );
   const lines = stdout.split('\n');
   const end = lines.lastIndexOf(`end: ${process}`);

@@ -1,12 +1,12 @@
-# The app of the conformance suite. It prints what it finds and what its deeds come to, a line each: "<fact>: <line>".
-# $1: which process of the app this is. $2: for an app that looks at another one of its pod, which that is.
+# The app of the conformance suite. It prints facts and the results of its actions, a line each: "<fact>: <line>".
+# $1: the name of this process. $2: the name of another app of the pod, if this one examines it.
 bb=/usr/bin/busybox
 fact() {
   name=$1
   shift
   "$@" 2>&1 </dev/null | while IFS= read -r line; do echo "$name: $line"; done
 }
-# Done, or the kernel's word for why not.
+# Prints `done` or the reason of the failure.
 deed() {
   name=$1
   shift
@@ -14,7 +14,7 @@ deed() {
   echo "deed-$name: ${said##*: }"
 }
 
-# Without a pipe, since the shell itself holds one end of it for a moment. It reads this very file at 10.
+# Uses no pipe, because the shell itself holds one end of it for a moment. The shell reads this file as descriptor 10.
 descriptors() {
   for number in 0 1 2 3 4 5 6 7 8 9 11 12; do
     if [ -L "/proc/$$/fd/$number" ]; then $bb stat -L -c "descriptors: $number %F %t,%T" "/proc/$$/fd/$number"; fi
@@ -49,17 +49,17 @@ mounts() {
   done </proc/self/mountinfo
 }
 nodes() { for node in /dev/*; do [ -L "$node" ] || [ -d "$node" ] || $bb stat -c '%n %t,%T %a' "$node"; done; }
-# One that has ended meanwhile has no name any more.
+# Skips a process that has ended meanwhile.
 processes() {
   for entry in /proc/[0-9]*; do { read -r name <"$entry/comm"; } 2>/dev/null && echo "$name"; done | $bb sort -u
 }
-# Whatever can be read there.
+# Prints what these files and directories reveal.
 readable() {
   for path in /proc/kcore /proc/keys /proc/timer_list /proc/interrupts; do [ ! -e "$path" ] || $bb head -c 1 "$path"; done
   for path in /proc/acpi /proc/scsi /proc/asound /sys/firmware /sys/dev/block /sys/devices/virtual/powercap; do $bb ls "$path" 2>/dev/null; done
 }
 write() { (echo 1 >"$1") 2>&1; }
-# Opens a file for writing and writes nothing: the device must not suffer where it may.
+# Opens a file for writing and writes nothing, which does no harm if the kernel permits it.
 touched() { (: >>"$1") 2>&1; }
 lower() { (echo -900 >"/proc/$$/oom_score_adj") 2>&1; }
 fact namespaces namespaces
@@ -113,7 +113,7 @@ other() {
 }
 if [ $# -gt 1 ]; then
   until pid=$(other "$2") && [ -n "$pid" ]; do $bb sleep 0.1; done
-  # It is made before it is written.
+  # The other app creates the file before it writes to it.
   until [ -s "/srv/deep/shared/from-$2" ]; do $bb sleep 0.1; done
   fact other-file $bb cat "/srv/deep/shared/from-$2"
   deed other-environment $bb cat "/proc/$pid/environ"
@@ -121,7 +121,7 @@ if [ $# -gt 1 ]; then
   deed other-memory $bb head -c 1 "/proc/$pid/mem"
   deed other-signal kill -0 "$pid"
 fi
-# When the other app runs: before, the process that becomes it has the name of the runtime.
+# After the other app has started: before, its process has the name of the runtime.
 fact processes processes
 echo "errors: said" >&2
 echo "end: $1"

@@ -371,6 +371,53 @@ describe('a deployment', () => {
     expect([...world.stagedUnits]).toEqual(['web-old']);
   });
 
+  it('whose end was not saved is carried out once more, and answered as it ends then [C290]', async () => {
+    const world = deviceWithPending();
+    let fails = false;
+    world.beforeCall = (name) => {
+      if (fails && name === 'save') throw diskFault('/state-b.cbor');
+    };
+    const told: DeploymentReport[] = [];
+    const observe = (report: DeploymentReport): void => {
+      told.push(report);
+      fails ||= report.phase === 'probation';
+    };
+    await runDeployment(world, world, observe, never, clock).catch(() => undefined);
+    expect(told.at(-1)).toMatchObject({ phase: 'rolled-back', code: 'disk-failed' });
+
+    fails = false;
+    world.calls.length = 0;
+    expect((await run(world)).at(-1)).toEqual({ version: 2, phase: 'committed' });
+    expect(world.calls.filter((call) => /^(stop|start) web/.test(call))).toEqual([
+      'stop web-old',
+      'start web-new',
+    ]);
+    expect([...world.running]).toEqual(['web-new']);
+    expect(await run(world)).toEqual([]);
+  });
+
+  it('is given up when its end was not saved in three activations [C46] [C290]', async () => {
+    const world = deviceWithPending();
+    let fails = false;
+    world.beforeCall = (name) => {
+      if (fails && name === 'save') throw diskFault('/state-b.cbor');
+    };
+    for (let activation = 0; activation < 3; activation++) {
+      fails = false;
+      const observe = (report: DeploymentReport): void => void (fails ||= report.phase === 'probation');
+      await runDeployment(world, world, observe, never, clock).catch(() => undefined);
+    }
+    fails = false;
+    world.calls.length = 0;
+    expect((await run(world)).at(-1)).toMatchObject({
+      ...{ version: 2, phase: 'rolled-back', code: 'activation-failed' },
+      message:
+        'version 2 is given up: its activation was begun 3 times and no end was saved, because the device went down or its disk was full or failed',
+    });
+    expect(world.calls.filter((call) => /^(stop|start) web/.test(call))).toEqual([]);
+    expect([...world.running]).toEqual(['web-old']);
+  });
+
   it('of several pods runs all of them, or none if one does not start [C42]', async () => {
     const two = {
       ...desired(2, 'new'),

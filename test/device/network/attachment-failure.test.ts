@@ -6,7 +6,15 @@ it('the reason why an attachment failed is read from its output', () => {
     code: 'pod-network-failed',
     message: 'pod web: refused',
   });
-  for (const text of ['', 'pod-network-failed', 'internal pod web', 'pod-port-taken one\ntwo\n']) {
+  for (const code of ['pod-port-taken', 'device-unsupported'])
+    expect(attachmentFailure(`${code} why`)).toEqual({ code, message: 'why' });
+  for (const text of [
+    '',
+    'pod-network-failed',
+    'pod-network-failed ',
+    'internal pod web',
+    'pod-port-taken one\ntwo\n',
+  ]) {
     expect(attachmentFailure(text)).toBeUndefined();
   }
 });

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { type DeclaredPorts, refuseSharedPorts } from '../../../src/device/network/host-ports.ts';
+import { parsePodManifest } from '../../../src/image/appc/index.ts';
+import { hostOnly } from '../../../src/device/network/network-facts.ts';
+import { ownBridge } from '../../../src/device/network/own-bridge.ts';
+import { portsOf } from '../../../src/device/network/pod-network.ts';
+import { type DeclaredPorts, hostPorts, refuseSharedPorts } from '../../../src/device/network/host-ports.ts';
 
 type Port = DeclaredPorts[number];
 
@@ -53,5 +57,48 @@ describe('the host ports of a set of pods', () => {
 
   it('may be declared twice in the host network, which opens nothing', () => {
     expect(refusal([false, port('a', 80)], [false, port('b', 80)])).toBe('');
+  });
+});
+
+describe('the host ports of a pod', () => {
+  const imageId = `sha512-${'0'.repeat(128)}`;
+  const manifestOf = (hostPort: number, count: number, podPorts = 1) => {
+    const manifest = {
+      ...{ acKind: 'PodManifest', acVersion: '0.8.11', apps: [{ name: 'main', image: { id: imageId } }] },
+      ports: Array.from({ length: podPorts }, (_, index) => ({
+        ...{ name: `p${index}`, hostPort: hostPort + index * count },
+        podPort: { name: `p${index}`, protocol: 'tcp', port: 1, count },
+      })),
+    };
+    return parsePodManifest(Buffer.from(JSON.stringify(manifest)));
+  };
+  const ports = (...args: Parameters<typeof manifestOf>) => hostPorts('web', manifestOf(...args), []);
+  const fault = (...args: Parameters<typeof ports>): string => {
+    try {
+      ports(...args);
+      return '';
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'pod-manifest-invalid' });
+      return (error as Error).message;
+    }
+  };
+
+  it('end at 65535', () => {
+    expect(ports(65_534, 2)).toHaveLength(1);
+    expect(fault(65_534, 3)).toBe(
+      'pod web: ports/p0/hostPort: expected ports up to 65535, found 3 from 65534 on',
+    );
+  });
+
+  it('are all in use', () => {
+    const network = { kind: 'attached', list: ownBridge(hostOnly) } as const;
+    expect(portsOf('web', network, manifestOf(8080, 3), []).declared).toEqual([
+      { field: 'pod web: ports/p0/hostPort', protocol: 'tcp', first: 8080, last: 8082 },
+    ]);
+  });
+
+  it('are 256 at most', () => {
+    expect(ports(1000, 128, 2)).toHaveLength(2);
+    expect(fault(1000, 257)).toBe('pod web: ports: 257 host ports, at most 256 are possible');
   });
 });

@@ -38,6 +38,14 @@ describe('a configuration list of the operator', () => {
       readNetworkList('lan', JSON.stringify({ ...good, plugins: plugins(dataDir) })).plugins[0]?.['ipam'];
     expect(read()).toEqual({ type: 'host-local', dataDir: '/run/wherry/leases' });
     expect(read('/var/lib/leases')).toEqual({ type: 'host-local', dataDir: '/var/lib/leases' });
+    const dhcp = { ...good, plugins: [{ type: 'macvlan', ipam: { type: 'dhcp' } }] };
+    expect(readNetworkList('lan', JSON.stringify(dhcp)).plugins).toEqual(dhcp.plugins);
+  });
+
+  it('has up to 16 plugins', () => {
+    const plugins = (count: number) => Array.from({ length: count }, () => ({ type: 'tuning' }));
+    expect(fault(JSON.stringify({ ...good, plugins: plugins(16) }))).toBe('accepted');
+    expect(fault(JSON.stringify({ ...good, plugins: plugins(17) }))).toContain('1 to 16 plugins');
   });
 
   it.each([
@@ -46,10 +54,10 @@ describe('a configuration list of the operator', () => {
     [JSON.stringify({ ...good, name: 'wan' }), 'name takes "lan", the name of the file'],
     [JSON.stringify({ ...good, cniVersion: '0.3.1' }), 'cniVersion takes one of 0.4.0, 1.0.0, 1.1.0'],
     [JSON.stringify({ ...good, plugins: [] }), 'plugins takes a list of 1 to 16 plugins'],
-    [
-      JSON.stringify({ ...good, plugins: [{ type: '../sh' }] }),
+    ...['../sh', '-x', '.', '', 'x'.repeat(65), 7].map((type) => [
+      JSON.stringify({ ...good, plugins: [{ type }] }),
       'plugins/0/type takes the name of a plugin such as "macvlan"',
-    ],
+    ]),
   ])('is refused with file and key: %s', (text, why) => {
     expect(fault(text)).toBe(`/etc/wherry/networks/lan.conflist: ${why}`);
   });

@@ -61,6 +61,7 @@ it('the rules of IPv6 refuse ::1, which the kernel would not route to the pod', 
   ]);
   expect(lines).toContain('-A OUTPUT -m addrtype --dst-type LOCAL ! -d ::1 -j WDST-c3812a47-81e5-8001-bbf8');
   expect(lines.join()).not.toContain('127.0.0.0');
+  expect(lines).toContain('-A WSRC-c3812a47-81e5-8001-bbf8 -s @ -d ff00::/8 -j RETURN');
 });
 
 it.each([
@@ -68,6 +69,8 @@ it.each([
   ['2001:db8::/126', true],
   ['fd00:173::1/64', false],
   ['fd00:173::/127', false],
+  ['fc00::/8', true],
+  ['fc00::/7', false],
   ['fd00:173::', false],
   ['10.173.0.0/24', false],
   [':/64', false],

@@ -1,10 +1,15 @@
 import { describe, expect, it } from 'vitest';
+import { Refusal } from '../../../src/core/refusal/index.ts';
 import { ConnectionLost } from '../../../src/wire/mqtt/transport.ts';
 import { decodePresence, encodePresence } from '../../../src/wire/report/index.ts';
 import { decodeEvent, decodeReport } from '../../../src/wire/report/report-codec.ts';
 import { DeviceSession } from '../../../src/device/session/device-session.ts';
 import type { ConnectionState } from '../../../src/device/session/session-options.ts';
-import type { ReconnectPolicy } from '../../../src/device/session/reconnect-policy.ts';
+import {
+  keepaliveSeconds,
+  type ReconnectPolicy,
+  seededFraction,
+} from '../../../src/device/session/reconnect-policy.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { MemoryBroker } from './memory-broker.ts';
 import { telemetryOf } from '../../../src/device/agent/readings.ts';
@@ -19,26 +24,38 @@ function device(
   broker = new MemoryBroker(),
   policy: Partial<ReconnectPolicy> = { bootSpreadMs: 0 },
   groups: readonly string[] = [],
+  clientId?: string,
 ) {
   const clock = new FakeClock();
   const states: ConnectionState[] = [];
   const desired: string[] = [];
   const debug: string[] = [];
+  const logged: [string, unknown][] = [];
   const session = new DeviceSession({
     fleet: 'harbour',
     device: 'crane-7',
     groups,
+    ...(clientId === undefined ? {} : { clientId }),
     bootId: 'boot-a',
     transport: broker.transport(),
     clock,
-    journal: { log: (level, message) => level === 'debug' && debug.push(message) },
+    journal: {
+      log: (level, message, fields) => {
+        if (level === 'debug') debug.push(message);
+        else logged.push([message, fields]);
+      },
+    },
     policy,
   });
   session.onConnection((state) => states.push(state));
   session.onDesired((bytes, group) =>
     desired.push([...(group === undefined ? [] : [`${group}:`]), Buffer.from(bytes)].join(' ')),
   );
-  return { broker, clock, session, states, desired, debug };
+  return { broker, clock, session, states, desired, debug, logged };
+}
+
+function denied(topic: string) {
+  return { topic, loss: new ConnectionLost('credentials', `not authorized to publish on ${topic}`) };
 }
 
 function presence(broker: MemoryBroker) {
@@ -65,15 +82,20 @@ describe('a device session', () => {
 
   it('[C250] repeats its report after a second command on a connection, and not after the first', async () => {
     const { broker, session } = device();
-    broker.publish({ topic: `${base}/desired`, payload: Buffer.from('1'), retain: true });
     session.publishReport(sampleReport());
     session.onDesired(() => session.repeatReport());
     session.start();
     await settle();
     const reports = () => broker.log.filter((line) => line.startsWith(`${base}/reported`));
+    const command = async () => {
+      broker.publish({ topic: `${base}/desired`, payload: Buffer.from('1'), retain: true });
+      await settle();
+    };
+    expect(session.traffic?.hasCommand).toBe(false);
+    await command();
+    expect(session.traffic?.hasCommand).toBe(true);
     expect(reports()).toHaveLength(1);
-    broker.publish({ topic: `${base}/desired`, payload: Buffer.from('1'), retain: true });
-    await settle();
+    await command();
     expect(reports()).toHaveLength(2);
   });
 
@@ -86,6 +108,7 @@ describe('a device session', () => {
     session.start();
     await settle();
     expect(desired).toEqual(['kitchen: for kitchen', 'floor-2: for floor-2']);
+    expect(session.traffic?.hasCommand).toBe(false);
     broker.publish({ topic: `${base}/desired`, payload: Buffer.from('own'), retain: true });
     broker.publish({ topic: 'v1/harbour/group/kitchen/desired', payload: new Uint8Array(), retain: false });
     expect(desired.slice(2)).toEqual(['own']);
@@ -179,7 +202,7 @@ describe('a device session', () => {
 
   it('[C190] keeps its session on a broker that does not accept telemetry', async () => {
     const { broker, clock, session, states } = device();
-    broker.refusesTopic = `${base}/telemetry`;
+    broker.refusal = denied(`${base}/telemetry`);
     session.start();
     await settle();
     session.publishTelemetry(telemetryOf(undefined, sampleReadings()));
@@ -274,6 +297,7 @@ describe('a device session', () => {
     await clock.pass(minute);
     const events = broker.published.filter(({ topic }) => topic.endsWith('/event'));
     expect(events.map(({ payload }) => decodeEvent(payload).version)).toEqual([4, 4]);
+    expect(events.map(({ retain }) => retain)).toEqual([false, false]);
   });
 
   it('keeps one event per version and at most 32 of them while it is offline', async () => {
@@ -329,6 +353,13 @@ describe('a device session', () => {
     session.start();
     await clock.pass(100 * minute);
     expect(states.length).toBeGreaterThan(12);
+    const firstTen = states.slice(0, 10).map((state) => !state.up && state.retryInMs);
+    const ceiling = (failures: number) => Math.min(600_000, 2000 * 2 ** failures);
+    expect(firstTen).toEqual(
+      firstTen.map((_, failures) =>
+        Math.floor(ceiling(failures) * seededFraction('crane-7', 0, failures + 1)),
+      ),
+    );
     expect(states.at(-1)).toMatchObject({ up: false, reason: 'unreachable', detail: 'connection refused' });
     broker.refuses = undefined;
     await clock.pass(10 * minute);
@@ -338,10 +369,13 @@ describe('a device session', () => {
   it('[C7] reconnects within the window that the desired state sets', async () => {
     const { broker, clock, session, states } = device();
     session.start();
-    session.setReconnectWindow(1);
+    session.setReconnectWindow(7200);
     await clock.pass(minute);
     broker.dropAll();
-    await clock.pass(1000);
+    await settle();
+    const retryInMs = Math.floor(7_200_000 * seededFraction('crane-7', clock.nowMs(), 1));
+    expect(states.at(-1)).toMatchObject({ up: false, retryInMs });
+    await clock.pass(retryInMs);
     expect(states.map(({ up }) => up)).toEqual([true, false, true]);
   });
 
@@ -368,6 +402,119 @@ describe('a device session', () => {
     broker.acknowledgesSubscriptions = true;
     await clock.pass(minute);
     expect(states.at(-1)).toEqual({ up: true, connection: 2 });
+  });
+
+  it('gives up a connection on which its report is refused, and retries', async () => {
+    const { broker, clock, session, states } = device();
+    broker.refusal = denied(`${base}/reported`);
+    session.publishReport(sampleReport());
+    session.start();
+    await settle();
+    expect(states.at(-1)).toMatchObject({ up: false, reason: 'credentials' });
+    broker.refusal = undefined;
+    await clock.pass(minute);
+    expect(states.at(-1)).toEqual({ up: true, connection: 2 });
+    expect(broker.retained.has(`${base}/reported`)).toBe(true);
+  });
+
+  it('has something unsent until the report is acknowledged', async () => {
+    const { broker, session } = device();
+    session.start();
+    await settle();
+    broker.acknowledges = false;
+    session.publishReport(sampleReport());
+    await settle();
+    expect(broker.log).toContain(`${base}/reported (retained)`);
+    expect(session.traffic?.hasUnsent).toBe(true);
+  });
+
+  it('sends the parts of a log on its connection, and keeps it when one is refused', async () => {
+    const { broker, session, states } = device();
+    expect(await session.publishLog(Buffer.from('before'))).toBe(false);
+    session.start();
+    await settle();
+    expect(await session.publishLog(Buffer.from('part'))).toBe(true);
+    expect(broker.log.at(-1)).toBe(`${base}/log`);
+    for (const reason of ['credentials', 'too-large'] as const) {
+      broker.refusal = { topic: `${base}/log`, loss: new ConnectionLost(reason, 'refused') };
+      expect(await session.publishLog(Buffer.from('part'))).toBe(false);
+      expect(states).toEqual([{ up: true, connection: 1 }]);
+    }
+    broker.refusal = { topic: `${base}/log`, loss: new ConnectionLost('closed', 'no answer') };
+    expect(await session.publishLog(Buffer.from('part'))).toBe(false);
+    await settle();
+    expect(states.at(-1)).toMatchObject({ up: false, detail: 'no answer' });
+  });
+
+  it('publishes nothing between two connections, and keeps the newest report', async () => {
+    const { broker, clock, session } = device();
+    session.start();
+    await settle();
+    broker.dropAll('closed', false);
+    await settle();
+    broker.log.length = 0;
+    session.publishReport(sampleReport());
+    session.publishReport(sampleReport({ seq: 7 }));
+    expect(session.traffic).toBeUndefined();
+    await settle();
+    expect(broker.log).toEqual([]);
+    await clock.pass(minute);
+    expect(decodeReport(broker.retained.get(`${base}/reported`) ?? new Uint8Array()).seq).toBe(7);
+  });
+
+  it('is closed in 3 s although the broker no longer answers', async () => {
+    const { broker, clock, session } = device();
+    session.start();
+    await settle();
+    broker.acknowledges = false;
+    let closed = false;
+    void session.close().then(() => (closed = true));
+    await clock.pass(2_999);
+    expect(closed).toBe(false);
+    await clock.pass(1);
+    expect(closed).toBe(true);
+  });
+
+  it('has the client identifier of its configuration, and a keepalive of its own', async () => {
+    const named = device(undefined, undefined, [], 'gate-7');
+    named.session.start();
+    const usual = device();
+    usual.session.start();
+    await settle();
+    expect([named.broker.clientIds, usual.broker.clientIds]).toEqual([['gate-7'], ['harbour_crane-7']]);
+    const keepalive = keepaliveSeconds(seededFraction('crane-7', 0, 1));
+    expect(usual.debug[0]).toBe(`connecting to the broker (connection 1, keepalive ${keepalive} s)`);
+  });
+
+  it('answers for a command that was too large to read, and logs any other message', async () => {
+    const { broker, session, logged } = device(undefined, undefined, ['kitchen']);
+    const refused: unknown[] = [];
+    session.onRefused(({ code }, group) => refused.push([code, group]));
+    session.start();
+    await settle();
+    const refusal = new Refusal('envelope-too-large', 'too large');
+    broker.drop(`${base}/desired`, refusal);
+    broker.drop('v1/harbour/group/kitchen/desired', refusal);
+    expect(refused).toEqual([
+      ['envelope-too-large', undefined],
+      ['envelope-too-large', 'kitchen'],
+    ]);
+    broker.drop(`${base}/live`, refusal);
+    expect(refused).toHaveLength(2);
+    expect(logged.at(-1)).toEqual(['too large', { WHERRY_CODE: 'envelope-too-large' }]);
+  });
+
+  it('logs how long each connection lasted', async () => {
+    const { broker, clock, session, logged } = device(undefined, { bootSpreadMs: 0, windowMs: 0 });
+    session.start();
+    for (const seconds of [100, 200]) {
+      await clock.pass(seconds * 1000);
+      broker.dropAll();
+      await settle();
+      expect(logged.map(([, fields]) => fields)).toContainEqual({
+        ...{ WHERRY_CODE: 'broker-unreachable', WHERRY_REASON: 'closed', WHERRY_LASTED_MS: seconds * 1000 },
+      });
+    }
   });
 
   it('refuses names that would widen its topics', () => {

@@ -1,3 +1,4 @@
+import type { Refusal } from '../../../src/core/refusal/index.ts';
 import {
   ConnectionLost,
   type Connection,
@@ -37,9 +38,10 @@ export class MemoryBroker {
    * §3.3.5).
    */
   denies: (topic: string) => boolean = () => false;
-  /** A topic whose messages get the answer "not authorized", as on MQTT 5. */
-  refusesTopic = '';
+  /** A topic whose messages fail, for example with the answer "not authorized" of MQTT 5. */
+  refusal: { readonly topic: string; readonly loss: ConnectionLost } | undefined;
   connections = 0;
+  readonly clientIds: string[] = [];
   readonly subscriptions: string[] = [];
   readonly #clients = new Set<MemoryConnection>();
 
@@ -52,6 +54,7 @@ export class MemoryBroker {
           return Promise.reject(new ConnectionLost('credentials', 'Identifier rejected'));
         const client = new MemoryConnection(this, options);
         this.connections += 1;
+        this.clientIds.push(options.clientId);
         this.#clients.add(client);
         return Promise.resolve(client);
       },
@@ -64,6 +67,11 @@ export class MemoryBroker {
     if (this.denies(topic)) return;
     if (retain) this.retained.set(topic, payload);
     for (const client of this.#clients) client.deliver({ topic, payload });
+  }
+
+  /** As a transport does with a message that is too large to read. */
+  drop(topic: string, refusal: Refusal): void {
+    for (const client of this.#clients) client.drop(topic, refusal);
   }
 
   /** Ends every connection as a dying broker does; wills are published first when `wills`. */
@@ -98,9 +106,8 @@ class MemoryConnection implements Connection {
   }
 
   async publish(message: Message, { retain }: { retain: boolean }): Promise<void> {
-    if (message.topic === this.#broker.refusesTopic) {
-      throw new ConnectionLost('credentials', `not authorized to publish on ${message.topic}`);
-    }
+    const { refusal } = this.#broker;
+    if (message.topic === refusal?.topic) throw refusal.loss;
     this.#broker.publish({ ...message, retain });
     if (!this.#broker.acknowledges) throw await this.ended;
   }
@@ -121,6 +128,10 @@ class MemoryConnection implements Connection {
 
   deliver(message: Message): void {
     if (this.#filters.some((filter) => filter.test(message.topic))) this.#options.onMessage(message);
+  }
+
+  drop(topic: string, refusal: Refusal): void {
+    this.#options.onDropped?.(topic, refusal);
   }
 
   publishWill(): void {

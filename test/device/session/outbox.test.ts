@@ -44,6 +44,14 @@ describe('the outbox of a device', () => {
     expect(versionsOf(outbox)).toEqual([1, 1]);
   });
 
+  it('keeps a version as long as its newest event', () => {
+    const outbox = new Outbox();
+    for (let version = 1; version <= 32; version++) outbox.putEvent(event(version));
+    outbox.putEvent(event(1, 2));
+    outbox.putEvent(event(33));
+    expect(versionsOf(outbox)).toEqual([...Array.from({ length: 30 }, (_, index) => index + 3), 1, 33]);
+  });
+
   it('drops the oldest event beyond 32 versions', () => {
     const outbox = new Outbox();
     for (let version = 1; version <= 34; version++) outbox.putEvent(event(version));

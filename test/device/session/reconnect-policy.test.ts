@@ -21,6 +21,7 @@ const reasons: LossReason[] = [
   'credentials',
   'busy',
   'quota',
+  'too-large',
   'taken-over',
   'protocol',
 ];
@@ -41,11 +42,15 @@ describe('[C7] reconnect policy', () => {
     ['backs off from 2 s when the broker does not answer', 0, { reason: 'unreachable' }, 2],
     ['doubles with each failure', 4, { reason: 'unreachable' }, 32],
     ['never waits more than 10 minutes for an absent broker', 40, { reason: 'unreachable' }, 600],
+    ['counts any number of failures', 5000, { reason: 'unreachable' }, 600],
     ['forgets earlier failures after a stable session', 9, { reason: 'closed', sessionMs: 60_000 }, 60],
     ['remembers them when the session was shorter', 8, { reason: 'closed', sessionMs: 59_999 }, 512],
     ['waits up to an hour where its credentials are refused', 40, { reason: 'credentials' }, 3600],
+    ['waits up to an hour for a broker of another protocol', 40, { reason: 'protocol' }, 3600],
+    ['waits up to 10 minutes for a certificate that it can trust', 40, { reason: 'tls' }, 600],
     ['waits four times as long for a busy server', 3, { reason: 'busy' }, 64],
     ['waits the window when a quota is exceeded', 0, { reason: 'quota' }, 60],
+    ['grows quieter while a message is too large', 9, { reason: 'too-large', sessionMs: 1e6 }, 600],
     ['stays within the window while the device has no network', 40, { reason: 'no-network' }, 60],
     ['grows quieter when its identity is used twice', 9, { reason: 'taken-over', sessionMs: 1e6 }, 600],
   ])('%s', (_name, failures, loss, seconds) => {

@@ -3,7 +3,9 @@ import { DeviceSession } from '../../../src/device/session/device-session.ts';
 import { SeveralBrokers } from '../../../src/device/session/several-brokers.ts';
 import { MqttTransport } from '../../../src/wire/mqtt/mqtt-transport.ts';
 import { aedesBroker, hasMosquitto, mosquittoBroker } from '../../support/real-brokers.ts';
+import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { systemClock, until } from '../../support/system-clock.ts';
+import { MemoryBroker } from './memory-broker.ts';
 
 const opened: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -81,8 +83,33 @@ describe.each(kinds)('a device with two brokers of %s', (_name, start) => {
   });
 });
 
-it('[C157] a device with one address has nothing to report about it', () => {
-  const ports = { clock: systemClock, journal: { log: () => undefined } };
-  const transport = new MqttTransport({ url: 'mqtt://127.0.0.1:9', version: 4 });
-  expect(new SeveralBrokers([{ url: 'mqtt://127.0.0.1:9', transport }], ports).use).toBeUndefined();
+/** A device that has two sessions of `sessionMs` each, the address that it uses next, and its log. */
+async function twoSessions(addresses: readonly [string, ...string[]], sessionMs: number) {
+  const clock = new FakeClock();
+  const lines: string[] = [];
+  const broker = new MemoryBroker();
+  const [first, ...others] = addresses.map((url) => ({ url, transport: broker.transport() }));
+  if (first === undefined) throw new Error('no address');
+  const ports = { clock, journal: { log: (_: string, message: string) => lines.push(message) } };
+  const brokers = new SeveralBrokers([first, ...others], ports, 60_000);
+  for (let session = 0; session < 2; session++) {
+    await brokers.connect({ clientId: 'crane-7', keepaliveSeconds: 60, onMessage: () => undefined });
+    await clock.pass(sessionMs);
+    broker.dropAll();
+    await settle();
+  }
+  return { use: brokers.use, lines };
+}
+
+it('[C157] a device with one address has nothing to report about it', async () => {
+  expect(await twoSessions(['mqtt://first'], 1)).toEqual({ use: undefined, lines: [] });
+});
+
+it('[C157] a device stays at an address if its sessions last a minute there', async () => {
+  const addresses = ['mqtt://first', 'mqtt://second'] as const;
+  expect((await twoSessions(addresses, 59_999)).use).toEqual({ url: 'mqtt://second', at: 2, of: 2 });
+  expect(await twoSessions(addresses, 60_000)).toEqual({
+    use: { url: 'mqtt://first', at: 1, of: 2 },
+    lines: ['the broker in use is mqtt://first', 'the broker in use is mqtt://first'],
+  });
 });

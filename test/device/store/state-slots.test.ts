@@ -95,6 +95,22 @@ describe('the state of the device', () => {
     });
   });
 
+  it('[C23] falls back to the older slot when one of a later format was cut off', async () => {
+    const disk = await diskWith('one', 'two');
+    const path = `${directory}/state-a.cbor`;
+    const slot = Buffer.from(encodeCbor({ format: 2, generation: 3, body: body('three') }));
+    for (let bytes = 0; bytes < slot.length; bytes++) {
+      disk.put(path, slot.subarray(0, bytes));
+      // Damage loses one save, also that of a later wherry: its save before is in the other slot.
+      expect(await stateSlots(disk, directory).read()).toEqual({ generation: 2, body: body('two') });
+    }
+    disk.put(path, slot);
+    await expect(stateSlots(disk, directory).read()).rejects.toMatchObject({ code: 'state-unreadable' });
+    disk.put(`${directory}/state-b.cbor`, slot.subarray(0, -1));
+    disk.put(path, slot.subarray(0, -1));
+    await expect(stateSlots(disk, directory).read()).rejects.toMatchObject({ code: 'state-unreadable' });
+  });
+
   it('falls back to the older slot when a flipped bit makes a format look later', async () => {
     const disk = await diskWith('one', 'two');
     const at = Buffer.from('format').length;

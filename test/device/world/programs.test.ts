@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { App, PodApp } from '../../../src/image/appc/types.ts';
 import { parsePodManifest } from '../../../src/image/appc/pod-manifest.ts';
+import { emptyMounts } from '../../../src/device/pod/empty-mounts.ts';
 import { findInImage } from '../../../src/device/world/image-tree.ts';
 import { checkPrograms, checkWorkingDirectory } from '../../../src/device/world/programs.ts';
 import { Refusal } from '../../../src/core/refusal/refusal.ts';
@@ -80,7 +81,7 @@ function checked({ exec, app, mounts = [], roots = [root], architectures = ['aar
     ...app,
   };
   const mounted: PodApp = { ...podApp, mounts: mounts.map((path) => ({ path, volume: podApp.name })) };
-  return { roots, podApp: mounted, app: whole, architectures };
+  return { roots, podApp: mounted, app: whole, architectures, empty: [] };
 }
 
 /** The refusal's sentence, or undefined when the app may run. */
@@ -228,6 +229,158 @@ describe("[A3.7] an app's program is found as the runtime finds it", () => {
     expect(await judged({ exec: ['/current/app'], mounts: ['/volume'] })).toBeUndefined();
     expect(await judged({ exec: ['/current/app'], mounts: ['/dat'] })).toBeDefined();
     expect(await judged({ exec: ['/dev/app'] })).toBeUndefined();
+  });
+});
+
+describe('an empty volume over a program of its app is refused [C293]', () => {
+  interface Written {
+    readonly name?: string;
+    readonly exec?: readonly string[];
+    readonly handlers?: readonly object[];
+    readonly environment?: readonly object[];
+    readonly mounts?: readonly (readonly [volume: string, path: string])[];
+    readonly mountPoints?: readonly object[];
+  }
+
+  /** The first refusal of an app, or undefined when all may run. */
+  async function refused(apps: readonly Written[], pod: object = {}): Promise<string | undefined> {
+    const manifest = parsePodManifest(
+      Buffer.from(
+        JSON.stringify({
+          ...{ acKind: 'PodManifest', acVersion: '0.8.11', volumes: [{ name: 'tools', kind: 'empty' }] },
+          apps: apps.map(({ name = 'web', exec = ['/usr/bin/app'], ...more }) => ({
+            ...{ name, image: { id: `sha512-${'a'.repeat(128)}` } },
+            app: {
+              ...{ exec, user: '0', group: '0', eventHandlers: more.handlers ?? [] },
+              ...{ environment: more.environment ?? [], mountPoints: more.mountPoints ?? [] },
+            },
+            mounts: (more.mounts ?? []).map(([volume, path]) => ({ volume, path })),
+          })),
+          ...pod,
+        }),
+      ),
+    );
+    const placed = manifest.apps.flatMap((one) =>
+      one.app === undefined ? [] : { podApp: one, app: one.app },
+    );
+    try {
+      for (const one of placed) {
+        const empty = emptyMounts(one, placed, manifest);
+        await checkPrograms({ ...one, roots: [root], architectures: ['aarch64'], empty });
+      }
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      expect(error.code).toBe('pod-volume-invalid');
+      return error.message;
+    }
+  }
+  const sentence = (target: string, what: string) =>
+    `app web: the volume tools at ${target} is empty when it starts and hides ${what}; mount the volume elsewhere`;
+  const over = (path: string): readonly (readonly [string, string])[] => [['tools', path]];
+  const annotated = (name: string, value: string) => ({ annotations: [{ name, value }] });
+  const prepare = { name: 'pre-start', exec: ['/sbin/prepare'] };
+
+  beforeEach(() => {
+    put('usr/bin/app', 'arm64');
+    put('usr/bin/run', '#!/bin/sh\n');
+    put('sbin/sh', 'arm64');
+    put('sbin/prepare', 'arm64');
+    put('lib/ld-linux-aarch64.so.1', 'arm64');
+    link('bin', 'sbin');
+    link('opt/app/current', '/usr/bin');
+  });
+
+  it.each<[string, Written, string, string]>([
+    ['its directory', { mounts: over('/usr/bin') }, '/usr/bin', 'its program /usr/bin/app'],
+    ['a directory above', { mounts: over('/usr/') }, '/usr', 'its program /usr/bin/app'],
+    ['a link to its directory', { exec: ['sh'], mounts: over('/bin') }, '/bin', 'its program /sbin/sh'],
+    [
+      'a link that leads to it',
+      { exec: ['/opt/app/current/app'], mounts: over('/opt/app') },
+      ...(['/opt/app', 'its program /usr/bin/app'] as const),
+    ],
+    [
+      'a mount point',
+      { mountPoints: [{ name: 'tools', path: '/usr/bin' }] },
+      '/usr/bin',
+      'its program /usr/bin/app',
+    ],
+    ['a program in PATH', { exec: ['app'], mounts: over('/usr') }, '/usr', 'its program /usr/bin/app'],
+    [
+      'the interpreter of a script',
+      { exec: ['/usr/bin/run'], mounts: over('/sbin') },
+      ...(['/sbin', '/sbin/sh, which /usr/bin/run needs'] as const),
+    ],
+    ['a loader', { mounts: over('/lib') }, '/lib', '/lib/ld-linux-aarch64.so.1, which /usr/bin/app needs'],
+    [
+      'the loader of an interpreter',
+      { exec: ['/usr/bin/run'], mounts: over('/lib') },
+      ...(['/lib', '/lib/ld-linux-aarch64.so.1, which /sbin/sh needs'] as const),
+    ],
+    [
+      'the program of a pre-start handler',
+      { handlers: [prepare], mounts: over('/sbin') },
+      ...(['/sbin', 'its program /sbin/prepare'] as const),
+    ],
+  ])('over %s', async (_, app, target, what) => {
+    expect(await refused([app])).toBe(sentence(target, what));
+  });
+
+  it('also if it is memory, which a handler fills only for itself', async () => {
+    const memory = annotated('wherry/memory-volumes', 'tools=1Mi');
+    const hidden = sentence('/usr/bin', 'its program /usr/bin/app');
+    expect(await refused([{ mounts: over('/usr/bin'), handlers: [prepare] }], memory)).toBe(hidden);
+  });
+
+  it('also if neither a handler nor another app can write to it', async () => {
+    const volumes = [{ name: 'tools', kind: 'empty', readOnly: true }];
+    const web: Written = { mounts: over('/usr/bin'), handlers: [prepare] };
+    const other: Written = { name: 'other', exec: ['/sbin/sh'] };
+    const hidden = sentence('/usr/bin', 'its program /usr/bin/app');
+    expect(await refused([web, { ...other, mounts: over('/mnt') }], { volumes })).toBe(hidden);
+    const mountPoints = [{ name: 'tools', path: '/mnt', readOnly: true }];
+    expect(await refused([{ mounts: over('/usr/bin') }, { ...other, mountPoints }])).toBe(hidden);
+    expect(await refused([{ mounts: over('/usr/bin') }, other])).toBe(hidden);
+  });
+
+  it.each<[string, readonly Written[], object?]>([
+    ['a pre-start handler', [{ mounts: over('/usr/bin'), handlers: [prepare] }]],
+    [
+      'another app',
+      [{ name: 'setup', exec: ['/sbin/sh'], mounts: over('/out') }, { mounts: over('/usr/bin') }],
+    ],
+    ['an earlier pod', [{ mounts: over('/usr/bin') }], annotated('wherry/kept-volumes', 'tools')],
+    [
+      'the host',
+      [{ mounts: over('/usr/bin') }],
+      { volumes: [{ name: 'tools', kind: 'host', source: '/srv/tools' }] },
+    ],
+  ])('not if %s may have filled it', async (_, apps, pod) => {
+    expect(await refused(apps, pod)).toBeUndefined();
+  });
+
+  it('not if only the program of a post-stop handler is hidden', async () => {
+    const handlers = [{ name: 'post-stop', exec: ['/sbin/prepare'] }];
+    expect(await refused([{ handlers, mounts: over('/sbin') }])).toBeUndefined();
+  });
+
+  it('not if PATH has the program in another directory, or in a volume with content', async () => {
+    const search = (value: string, more: object = {}, mounts = over('/usr/bin')) =>
+      refused([{ exec: ['app'], environment: [{ name: 'PATH', value }], mounts }], more);
+    put('opt/app/app', 'arm64');
+    expect(await search('/usr/bin')).toBe(sentence('/usr/bin', 'its program /usr/bin/app'));
+    expect(await search('/usr/bin:/opt/app')).toBeUndefined();
+    const volumes = [
+      { name: 'tools', kind: 'empty' },
+      { name: 'data', kind: 'host', source: '/srv' },
+    ];
+    const both: readonly (readonly [string, string])[] = [
+      ['tools', '/usr/bin'],
+      ['data', '/data'],
+    ];
+    expect(await search('/usr/bin:/data/bin', { volumes }, both)).toBeUndefined();
+    expect(await search('/usr/bin:/srv/bin', { volumes }, both)).toBeDefined();
   });
 });
 

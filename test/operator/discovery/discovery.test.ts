@@ -510,19 +510,31 @@ describe('[A7.12] name and labels after the fetch (discovery.md#validation; rkt 
     labels: labels({ version: '1.2.0', os: 'linux', arch: 'amd64' }),
   } as never;
   it.each([
-    ['specification', 'example.com/app:2.0', /asked for was version=2\.0, the image has "1\.2\.0"/],
+    [
+      'specification',
+      'example.com/app:2.0',
+      /the requested label is version=2\.0, but the image has "1\.2\.0"/,
+    ],
     // Only an absent version means the latest one.
-    ['reference-only', 'example.com/app:latest', /asked for was version=latest, the image has "1\.2\.0"/],
-    ['specification', 'example.com/app,arch=armv7b', /asked for was arch=armv7b, the image has "amd64"/],
+    [
+      'reference-only',
+      'example.com/app:latest',
+      /the requested label is version=latest, but the image has "1\.2\.0"/,
+    ],
+    [
+      'specification',
+      'example.com/app,arch=armv7b',
+      /the requested label is arch=armv7b, but the image has "amd64"/,
+    ],
     [
       'specification',
       'example.com/app,unexistinglabel=bla',
-      /unexistinglabel=bla, the image has no such label/,
+      /unexistinglabel=bla, but the image has no such label/,
     ],
     [
       'specification',
       'example.com/other',
-      /asked for was example\.com\/other, its manifest calls it example\.com\/app/,
+      /the manifest names example\.com\/app, not the requested example\.com\/other/,
     ],
   ])('%s: %s does not match the fetched image', (_label, asked_, problem) => {
     expect(() => requireAsked(parseNameString(asked_), manifest)).toThrow(problem);

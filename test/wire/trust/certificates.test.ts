@@ -191,6 +191,8 @@ describe('[A9.23] a revocation certificate without its key', () => {
     const signature = gpg.sign(data, key);
     expect(await judged(signature, [gpg.export(key)])).toBe('accepted');
     const certificate = gpg.run([...means, '--desig-revoke', key], 'y\n1\n\ny\n').stdout;
+    // GnuPG writes it as a copy of the key.
+    expect(await inBothOrders(signature, gpg.export(key), certificate)).toBe('key-unusable');
     gpg.run(['--import', gpg.writeFile('designated', certificate)]);
     const other = gpg.newKey('stranger', 'ed25519');
     expect(await judged(gpg.sign(data, other), [gpg.export(other), certificate])).toBe('accepted');

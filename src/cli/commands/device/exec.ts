@@ -15,6 +15,8 @@ import { execCommand } from './exec-process.ts';
 import { appUnits, findRunningApp, type RunningApp } from '../../../device/local-api/index.ts';
 
 const cgroups = '/sys/fs/cgroup';
+/** The exit status of a program that SIGKILL has ended. */
+const killed = 128 + constants.signals.SIGKILL;
 
 /**
  * `wherry exec`: runs a program in an app, confined as the app is, and exits with its status.
@@ -35,7 +37,21 @@ export async function exec(
     throw new Refusal('device-unsupported', 'only root can run a program in an app; try sudo');
   const running = findRunningApp(await appUnits(), pod, app, places);
   const status = await run(context, running, { command, hasTerminal, flags });
+  if (status === killed && !isRunning(running)) {
+    const what = `the app ${running.app} of the pod ${running.pod} has ended or was restarted`;
+    context.terminal.err(`note: ${what}, which killed the program\n`);
+  }
   if (status !== 0) throw new EndedWith(status);
+}
+
+/** Whether the process of the app that the program was started in still runs. */
+function isRunning(app: RunningApp): boolean {
+  try {
+    return pidsOf(procsOf(app)).includes(app.mainPid);
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
 }
 
 /**
@@ -119,7 +135,7 @@ async function attended(context: Context, child: ChildProcess, app: RunningApp):
  * app's could be taken for the app. So one read of the cgroup must show both.
  */
 function moveToCgroup(pid: number, app: RunningApp): void {
-  const file = `${cgroups}${app.controlGroup}/cgroup.procs`;
+  const file = procsOf(app);
   try {
     if (!pidsOf(file).includes(app.mainPid)) throw goneRefusal(app);
     writeFileSync(file, `${pid}\n`, { flag: 'r+' });
@@ -140,6 +156,10 @@ function copyOomScore(pid: number, app: RunningApp): void {
     if (isMissing(cause)) throw goneRefusal(app, cause);
     throw cause;
   }
+}
+
+function procsOf({ controlGroup }: RunningApp): string {
+  return `${cgroups}${controlGroup}/cgroup.procs`;
 }
 
 function pidsOf(file: string): readonly number[] {
