@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const socketPath = process.env.WHERRY_API ?? '/run/wherry/api.sock';
 const lock = 'with-pod-stopped';
 const lockSeconds = 3600;
-const comesBackWithinMs = 60_000;
+const comesBackWithinMs = 180_000;
 
 /** Sends one request. A refusal is thrown as an error with its code. */
 async function ask(method, path, body) {

@@ -10,7 +10,7 @@ import { FleetDirectory } from '../../src/operator/fleet/fleet-directory.ts';
 import { FleetLink } from '../../src/operator/fleet/fleet-link.ts';
 import type { Outcome, Progress } from '../../src/operator/fleet/device-view.ts';
 import { provisionFiles } from '../../src/operator/fleet/provision.ts';
-import { publishContent } from '../../src/operator/fleet/publish.ts';
+import { makeCommand, publishCommand } from '../../src/operator/fleet/publish.ts';
 import { readImageFile } from '../../src/operator/fleet/offered-image.ts';
 import { simplePod } from '../../src/operator/fleet/pod-spec.ts';
 import { startEmbeddedBroker } from '../../src/operator/dev/embedded-broker.ts';
@@ -151,18 +151,16 @@ export class HostSide {
     const image = await readImageFile(imagePath);
     await this.fleet.offer(image);
     const { pod } = simplePod(parseAcName('web'), image);
-    const published = await publishContent(
-      { fleet: this.fleet, link: this.link, clock: systemClock },
-      this.device,
-      {
-        pods: [pod],
-        images: [desiredImage(image, [this.fleet.imageUrl(image)])],
-        policy: {
-          probationSeconds: 5,
-          ...(lacksOf(this.board.name).controllers === undefined ? {} : { limits: 'best-effort' }),
-        },
+    const means = { fleet: this.fleet, link: this.link, clock: systemClock };
+    const command = await makeCommand(means, this.device, {
+      pods: [pod],
+      images: [desiredImage(image, [this.fleet.imageUrl(image)])],
+      policy: {
+        probationSeconds: 5,
+        ...(lacksOf(this.board.name).controllers === undefined ? {} : { limits: 'best-effort' }),
       },
-    );
+    });
+    const published = await publishCommand(means, command);
     return await published.follow(600_000, onProgress);
   }
 

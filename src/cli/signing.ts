@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Refusal } from '../core/refusal/index.ts';
+import { isRefusal, Refusal, unreadableFile } from '../core/refusal/index.ts';
 import type { Sign } from '../operator/fleet/index.ts';
 import type { SigningFlags } from './flags.ts';
 
@@ -23,13 +23,17 @@ export function signerOf(flags: SigningFlags): Sign | undefined {
   if (signingKey === undefined) return undefined;
   return async (payload, atSeconds) => {
     const { signDetached } = await import('../wire/trust/sign.ts');
-    return await signDetached(payload, await readInput(signingKey, 'the signing key'), atSeconds);
+    const key = await readInput(signingKey, 'the signing key');
+    return await signDetached(payload, key, atSeconds).catch((cause: unknown) => {
+      if (!isRefusal(cause)) throw cause;
+      throw new Refusal(cause.code, `the signing key ${signingKey}: ${cause.message}`, { cause });
+    });
   };
 }
 
 async function readInput(path: string, what: string): Promise<string> {
   return await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new Refusal('not-found', `${what} ${path} cannot be read`, { cause });
+    throw unreadableFile(`${what} ${path}`, cause);
   });
 }
 

@@ -56,7 +56,6 @@ export async function treeOfApp(scene: Scene): Promise<readonly string[]> {
   const packed = await scene.board.check(
     `tar -c --format=posix --xattrs --xattrs-include='*' --numeric-owner --exclude=./dev --exclude=./proc --exclude=./sys \\
       -C /proc/${pid}/root . | gzip -1 | base64 -w0`,
-    { timeoutMs: 120_000 },
   );
   const tree = new TreeLines();
   await walkTar(source(Buffer.from(packed, 'base64')), defaultArchiveLimits, {

@@ -86,7 +86,7 @@ const commands: readonly Row<Uint8Array>[] = [
     'expired',
     (device) => {
       const now = nowSeconds();
-      return device.signed(device.scene.desired([], { issued: now - 7200, expires: now - 1 }));
+      return device.signed(device.scene.desired([], { issued: now - 7200, expires: now - 60 }));
     },
   ],
   [
@@ -288,7 +288,7 @@ describe.each(oneBoard)('with the broker and the web server of an attacker, %s',
   it.each(images)('%s: the web server sends %s: %s', async (_attack, _what, code, make) => {
     const [archive, answers] = await make(device);
     await device.refuses(code, () => device.command(archive, answers));
-    expect(await scene.board.check('ls /var/lib/wherry/partial')).toBe('');
+    await expect.poll(() => scene.board.check('ls /var/lib/wherry/partial')).toBe('');
   });
 
   describe('a pull whose clock is faster', () => {

@@ -164,7 +164,7 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
       expect(await scene.board.run('wherry volume rm web store')).toMatchObject({ status: 0 });
       const devices = `losetup -n -O BACK-MAJ:MIN,BACK-INO | awk '{ print $1, $2 }'`;
       const left = `ls /run/wherry/volumes; ${devices} | grep -xF '${inode}'`;
-      expect(await scene.board.run(left)).toMatchObject({ stdout: 'other\n' });
+      await scene.board.waitFor(left, ({ stdout }) => stdout === 'other\n');
     }
     expect(await listed()).toEqual([
       { pod: 'other', volume: 'data', inUse: true },

@@ -94,8 +94,9 @@ describe.each(oneBoard)('an image with dependencies on %s', (boardName) => {
     await scene.board.waitFor(`test ! -e ${unneeded}`);
     expect((await scene.board.check('ls /var/lib/wherry/images')).trim().split('\n')).toHaveLength(3);
     expect(await scene.deploy(scene.desired([]))).toMatchObject({ outcome: 'committed' });
-    expect(
-      await scene.board.check("systemctl list-units --plain --no-legend 'run-wherry-images*.mount' | wc -l"),
-    ).toBe('0\n');
+    await scene.board.waitFor(
+      "systemctl list-units --plain --no-legend 'run-wherry-images*.mount'",
+      ({ stdout }) => stdout === '',
+    );
   });
 });

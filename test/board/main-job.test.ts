@@ -177,7 +177,7 @@ describe.each(everyKind)('on %s', (boardName) => {
     expect(report.deployment).toMatchObject({ version: bad.version, code });
     await serves('the first page\n');
     const failed = `systemctl list-units --state=failed --plain --no-legend 'wherry-*'`;
-    expect(await scene.board.check(failed)).toBe('');
+    await expect.poll(() => scene.board.check(failed)).toBe('');
   });
 
   itOncePerKind(boardName, 'controllers')(

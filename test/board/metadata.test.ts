@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RunOptions } from '../../qemu/index.ts';
 import type { DeviceReport } from '../../src/wire/report/report.ts';
 import { oneBoard } from './board-choice.ts';
 import { busybox, busyboxScene } from './busybox-scene.ts';
@@ -26,10 +27,10 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
   });
   const pidOf = (podName: string): number =>
     report.pods.find((one) => one.name === podName)?.apps[0]?.pid ?? 0;
-  const inside = (podName: string, command: string) =>
-    scene.board.check(`nsenter -a -r -w -t ${pidOf(podName)} ${busybox} ${command}`);
-  const ask = (podName: string, path: string) =>
-    inside(podName, `wget -qO- ${urls.get(podName)}/acMetadata/v1/${path}`);
+  const inside = (podName: string, command: string, options?: RunOptions) =>
+    scene.board.check(`nsenter -a -r -w -t ${pidOf(podName)} ${busybox} ${command}`, options);
+  const ask = (podName: string, path: string, options?: RunOptions) =>
+    inside(podName, `wget -qO- ${urls.get(podName)}/acMetadata/v1/${path}`, options);
 
   beforeAll(async () => {
     ({ scene, image } = await busyboxScene(name, { powerLoss: true }));
@@ -112,13 +113,9 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
       await scene.board.check(
         `mkdir -p ${dropIn}; printf '[Service]\\nExecStartPre=false\\n' >${dropIn}/fail.conf; ${reload}`,
       );
-      const answer = ask('in-host', 'pod/uuid');
+      const answer = ask('in-host', 'pod/uuid', { timeoutMs: 400_000 });
       answer.catch(() => undefined);
-      await scene.board.waitFor(
-        `systemctl show -P NRestarts ${unit}`,
-        ({ stdout }) => Number(stdout) > 6,
-        120_000,
-      );
+      await scene.board.waitFor(`systemctl show -P NRestarts ${unit}`, ({ stdout }) => Number(stdout) > 6);
       await scene.board.check(`rm -r ${dropIn}; systemctl daemon-reload`);
       expect(await answer).toMatch(/^[0-9a-f]{8}-/);
     },
@@ -151,6 +148,9 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
       ({ stdout }) => stdout === '',
     );
     expect(await scene.board.check(`ls /etc/systemd/system | grep metadata || true`)).toBe('');
-    expect(await scene.board.check(`systemctl list-units --plain --no-legend 'wherry-metadata-*'`)).toBe('');
+    await scene.board.waitFor(
+      `systemctl list-units --plain --no-legend 'wherry-metadata-*'`,
+      ({ stdout }) => stdout === '',
+    );
   });
 });

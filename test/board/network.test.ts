@@ -9,6 +9,13 @@ import { type BuiltImage, Scene } from './scene.ts';
 /** How often the test starts and stops a pod. `WHERRY_CYCLES=200` shows a small leak per start. */
 const cycles = Number(process.env['WHERRY_CYCLES'] ?? 5);
 
+/** The fields that the test reads from a queue of `tc -j -s qdisc`. */
+interface Queue {
+  readonly kind: string;
+  readonly bytes: number;
+  readonly options: { readonly rate?: number };
+}
+
 /** Pods in networks: real CNI plugins, rules of the kernel, traffic. */
 describe.each(oneBoard)('the network of a pod on %s', (name) => {
   let scene: Scene;
@@ -56,6 +63,9 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
   const inside = async (pid: number, command: string): Promise<string> =>
     (await scene.board.check(`nsenter -a -r -w -t ${pid} ${busybox} ${command}`)).trim();
 
+  /** Waits for the page, requested inside an app: see {@link get}. */
+  const getInside = async (pid: number, url: string): Promise<string> =>
+    (await scene.board.waitFor(`nsenter -a -r -w -t ${pid} ${busybox} wget -T 20 -qO- ${url}`)).stdout;
   /** Waits for the page: a started app does not necessarily listen yet. */
   const get = async (url: string): Promise<string> =>
     (await scene.board.waitFor(`curl -sS --max-time 20 ${url}`)).stdout;
@@ -110,9 +120,9 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     expect(await get('http://127.0.0.1:8080/')).toBe('hello from the pod');
     expect(await get('http://10.0.2.15:8081/')).toBe('hello from the pod');
     const pid = pidOf(report, 'other');
-    expect(await inside(pid, 'wget -qO- http://web/')).toBe('hello from the pod');
-    expect(await inside(pid, 'wget -qO- http://10.0.2.15:8080/')).toBe('hello from the pod');
-    expect(await inside(pidOf(report, 'web'), 'wget -qO- http://10.0.2.15:8080/')).toBe('hello from the pod');
+    expect(await getInside(pid, 'http://web/')).toBe('hello from the pod');
+    expect(await getInside(pid, 'http://10.0.2.15:8080/')).toBe('hello from the pod');
+    expect(await getInside(pidOf(report, 'web'), 'http://10.0.2.15:8080/')).toBe('hello from the pod');
     expect(await inside(pid, 'ip -o addr show lo')).toContain('127.0.0.1/8');
     expect(await inside(pid, 'cat /etc/resolv.conf')).toBe('nameserver 10.0.2.3');
   });
@@ -124,11 +134,11 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     const { app } = await unitsOf('other');
     // The pods start in parallel.
     await scene.board.waitFor(
-      `systemctl is-active ${app} >/dev/null && curl -sS --max-time 5 http://127.0.0.1:8080/`,
+      `systemctl is-active ${app} >/dev/null && curl -sS --max-time 20 http://127.0.0.1:8080/`,
       ({ stdout }) => stdout === 'hello from the pod',
     );
     const pid = Number(await scene.board.check(`systemctl show -P MainPID ${app}`));
-    expect(await inside(pid, 'wget -qO- http://web/')).toBe('hello from the pod');
+    expect(await getInside(pid, 'http://web/')).toBe('hello from the pod');
     expect((await scene.board.run('systemctl is-active wherryd')).stdout).toContain('inactive');
     await scene.board.check('systemctl enable wherryd; sync');
     await scene.board.powerCut();
@@ -343,13 +353,30 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     expect(await scene.board.check(`cat ${setting}`)).not.toBe('2000\n');
     await scene.board.check(`dd if=/dev/zero of=/proc/${pid}/root/srv/large bs=1M count=6 status=none`);
     const address = report.pods[0]?.network?.addresses[0] ?? '';
-    const speed = async (command: string) =>
-      Number(await scene.board.check(`${command} -sS -o /dev/null -w '%{speed_download}'`));
-    const limited = await speed(`curl http://${address}/large`);
-    // The limit is in bytes, not bits: not an eighth of it.
-    expect(limited).toBeGreaterThan(300_000);
-    expect(limited).toBeLessThan(1_150_000);
-    expect(await speed(`nsenter -n -t ${pid} curl http://127.0.0.1/large`)).toBeGreaterThan(1_500_000);
+    expect(await get(`http://${address}/`)).toBe('hello from the pod');
+    const download = async (command: string) => {
+      const output = await scene.board.check(
+        `${command} -sS -o /dev/null -w '%{size_download} %{speed_download}'`,
+      );
+      const [sizeBytes, bytesPerSecond] = output.split(' ').map(Number);
+      expect(sizeBytes).toBe(6 << 20);
+      return bytesPerSecond;
+    };
+    /** The queues of the host that limit pods. tc gives rates in bytes per second. */
+    const limiters = async () =>
+      (JSON.parse(await scene.board.check('tc -j -s qdisc')) as readonly Queue[]).filter(
+        ({ kind }) => kind === 'tbf',
+      );
+    const passed = async () => Math.max(...(await limiters()).map(({ bytes }) => bytes));
+    // One for each direction. The limit is in bytes, not bits.
+    expect((await limiters()).map(({ options }) => options.rate)).toEqual([1_000_000, 1_000_000]);
+    expect(await download(`curl http://${address}/large`)).toBeLessThan(1_150_000);
+    const limited = await passed();
+    expect(limited).toBeGreaterThan(6 << 20);
+    // Loopback is exempt.
+    await download(`nsenter -n -t ${pid} curl http://127.0.0.1/large`);
+    expect((await passed()) - limited).toBeLessThan(1 << 20);
+    expect(await scene.board.check(`nsenter -n -t ${pid} tc qdisc show dev lo`)).toMatch(/^qdisc noqueue /);
   });
 
   it('[C205] has IPv6 addresses and host ports if the device has an IPv6 subnet for pods', async (test) => {
@@ -368,13 +395,13 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     const addresses = report.pods[0]?.network?.addresses ?? [];
     expect(addresses).toEqual([expect.stringMatching(/^10\.173\.0\./), expect.stringMatching(/^fd00:173::/)]);
     const pid = pidOf(report, 'other');
-    expect(await inside(pid, `wget -qO- http://[${addresses[1]}]/`)).toBe('hello from the pod');
+    expect(await getInside(pid, `http://[${addresses[1]}]/`)).toBe('hello from the pod');
     for (const url of ['[fd00:99::1]:8080', '127.0.0.1:8080', '[fd00:99::1]:8081']) {
       expect(await get(`http://${url}/`), url).toBe('hello from the pod');
     }
     // Through the device, and back to the same pod.
-    expect(await inside(pid, 'wget -qO- http://[fd00:99::1]:8081/')).toBe('hello from the pod');
-    expect(await inside(pid, 'wget -qO- http://[fd00:99::1]:8080/')).toBe('hello from the pod');
+    expect(await getInside(pid, 'http://[fd00:99::1]:8081/')).toBe('hello from the pod');
+    expect(await getInside(pid, 'http://[fd00:99::1]:8080/')).toBe('hello from the pod');
     // The kernel refuses at once, so a client that tries ::1 before 127.0.0.1 does not wait.
     expect((await scene.board.run('curl -sS --max-time 20 http://[::1]:8080/')).status).toBe(7);
     expect((await scene.board.run('curl -sS --max-time 20 http://127.0.0.1:8081/')).status).toBe(7);
@@ -400,9 +427,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     await scene.board.copyIn(Buffer.from(JSON.stringify(list)), '/etc/wherry/networks/lan.conflist');
     const two = [pod(`one-${type}`, 'lan'), pod(`two-${type}`, 'lan')];
     const report = await committed(scene.desired(two));
-    expect(await inside(pidOf(report, `two-${type}`), `wget -qO- http://one-${type}/`)).toBe(
-      'hello from the pod',
-    );
+    expect(await getInside(pidOf(report, `two-${type}`), `http://one-${type}/`)).toBe('hello from the pod');
     // The range has two addresses.
     expect(await scene.deploy(scene.desired([...two, pod('three', 'lan')]))).toMatchObject({
       outcome: 'rolled-back',

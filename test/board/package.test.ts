@@ -340,8 +340,9 @@ describe.each(everyRelease)('a package on %s', (name) => {
         `systemctl list-units --all --plain --no-legend '*wherry*'`,
       ];
       // The board's own agent has a similar name.
-      expect(await board.check(`(${left.join('; ')}) | grep wherry | grep -vE 'wherry.rig' || true`)).toBe(
-        '',
+      await board.waitFor(
+        `(${left.join('; ')}) | grep wherry | grep -vE 'wherry.rig'`,
+        ({ stdout }) => stdout === '',
       );
       expect(await board.check('find /etc/wherry -type f')).toBe('/etc/wherry/wherry.toml\n');
     },

@@ -107,9 +107,10 @@ describe.each(boardsFor('power-loss'))('when the power of %s is cut', (boardName
       expect(ended.trustedVersion).toBe(version);
       expect([before, after]).toContain(await served());
 
-      await scene.board.check('wherry gc', { timeoutMs: 120_000 });
+      await scene.board.check('wherry gc');
       await scene.board.waitFor('ls /var/lib/wherry/partial', ({ stdout }) => stdout.trim() === '');
       await scene.board.waitFor('ls /var/lib/wherry/images | wc -l', ({ stdout }) => Number(stdout) <= 2);
+      await scene.board.waitFor('ls /var/lib/wherry/pods | wc -l', ({ stdout }) => Number(stdout) <= 2);
       const left = await scene.board.check(
         'cd /var/lib/wherry; ls images | wc -l; ls pods | wc -l; ls images | grep -c -v "^sha512-.*erofs$" || true; ls /etc/systemd/system | grep -c "wherry-pod-.*service"',
       );

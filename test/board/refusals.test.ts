@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, NameValue } from '../../src/image/appc/types.ts';
@@ -269,16 +268,13 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     `);
   }
 
-  /**
-   * The same, once two readings agree: after a deployment wherryd reports, and systemd cleans up.
-   */
+  /** The same, once wherryd has recorded a report and no work of the deployment is left. */
   async function settled(): Promise<string> {
-    for (let last = await look(); ;) {
-      await sleep(500);
-      const seen = await look();
-      if (seen === last) return seen;
-      last = seen;
-    }
+    await scene.board.waitFor(`test -e /run/wherry/record.json && test -z "$(
+      systemctl list-jobs --no-legend
+      systemctl list-units --all --plain --no-legend wherry-{pull,render}@* wherry-{examine,seal,volume}.service
+      find /var/lib/wherry/partial /run/wherry/pull /run/wherry/examine -mindepth 1 2>/dev/null)"`);
+    return await look();
   }
 
   /** The lines that wherryd logged since the last call. */

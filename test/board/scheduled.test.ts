@@ -115,6 +115,14 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     const before = await runs();
     expect(await scene.board.check("ls /etc/systemd/system | grep -c '^wherry-timer-'")).toBe('1\n');
     expect(await scene.board.check(stamps)).toBe('1\n');
+    // The timer of the previous version would elapse at the same times as this one. A run that it
+    // started would stay active while the file `hang` exists.
+    await scene.board.check(
+      "systemd-run --unit=beside --on-calendar='*:*:0/1' --timer-property=AccuracySec=1s sh -c 'echo >>/run/beside'",
+    );
+    await scene.board.waitFor('[ $(wc -l </run/beside) -ge 3 ] && systemctl stop beside.timer');
+    expect(await present()).toEqual(['wherry-timer-tick.timer']);
+    expect(await scene.board.check("systemctl list-jobs --no-legend 'wherry-*tick*'")).toBe('');
     expect(await runs()).toEqual(before);
     await scene.board.check('rm /srv/tick/hang');
   });

@@ -126,9 +126,13 @@ describe.each(oneBoard)('on %s', (boardName) => {
   it('starts apps with their secrets at boot without wherryd [C155]', async () => {
     await scene.board.check('systemctl disable wherryd; sync');
     await scene.board.reboot();
-    await scene.board.check(
-      'systemctl is-active wherryd && exit 1; systemctl is-system-running --wait; true',
+    // All apps of the pod run. A boot of a slow board takes minutes.
+    await scene.board.waitFor(
+      "systemctl list-units --state=active --plain --no-legend 'wherry-pod-shop.*.service' | wc -l",
+      ({ stdout }) => stdout === '3\n',
+      300_000,
     );
+    expect(await scene.board.run('systemctl is-active wherryd')).toMatchObject({ stdout: 'inactive\n' });
     expect(await inApp('reader', 'cat run/secrets/db-password')).toBe(password.value.toString());
     await scene.board.check('systemctl enable --now wherryd');
   });
@@ -226,7 +230,12 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await scene.board.check('sync');
     const patterns = [password, rotated, other].flatMap(formsOf);
     await scene.board.copyIn(Buffer.from(`${patterns.join('\n')}\n`), '/run/patterns');
-    const search = async (command: string): Promise<string> => (await scene.board.run(command)).stdout.trim();
+    const search = async (command: string): Promise<string> => {
+      const { status, stdout } = await scene.board.run(command, { timeoutMs: 600_000 });
+      // A search that was cut short has found nothing.
+      expect(status).not.toBe(124);
+      return stdout.trim();
+    };
     const finds = 'grep -F -a -f /run/patterns';
     // The search finds a planted value.
     await scene.board.check(`head -n 1 /run/patterns >/var/tmp/planted`);
@@ -253,7 +262,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     expect(scene.reports.at(-1)?.capabilities.find(({ name }) => name === 'encryption')).toMatchObject({
       available: true,
     });
-  });
+  }, 1_200_000);
 
   it('waits for a lock, reports why, can be superseded, and continues without the lock [C171] [C172]', async () => {
     await scene.board.check('wherry lock add harvest --reason "the harvester runs"');

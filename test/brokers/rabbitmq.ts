@@ -73,6 +73,7 @@ export async function rabbitmqNodes(count: number, anonymous = true): Promise<Ra
   const urls = nodes.map(({ url }) => url);
   let nameServer: ServerProcess | undefined;
   const servers = new Map<number, ServerProcess>();
+  let isFormed = false;
   return {
     urls,
     control,
@@ -81,12 +82,18 @@ export async function rabbitmqNodes(count: number, anonymous = true): Promise<Ra
         .stdout,
     async start() {
       nameServer ??= startServer(epmd, ['-port', String(namePort), '-address', '127.0.0.1']);
-      const started = nodes.map(({ url, environment }, node) => {
+      const started: Promise<void>[] = [];
+      for (const [node, { url, environment }] of nodes.entries()) {
         const server = servers.get(node) ?? startServer(join(home, 'sbin/rabbitmq-server'), [], environment);
         servers.set(node, server);
-        return anonymous ? takesClients(url, server) : says(server, 'completed with');
-      });
+        const ready = anonymous ? takesClients(url, server) : says(server, 'completed with');
+        started.push(ready);
+        // docs/brokers.md: a node that joins a new cluster at the same moment as another one may
+        // refuse every client. Later, the nodes wait for each other when they start.
+        if (!isFormed) await ready;
+      }
       await Promise.all(started);
+      isFormed = true;
     },
     async kill(node) {
       await servers.get(node)?.kill();

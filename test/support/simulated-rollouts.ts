@@ -33,6 +33,12 @@ export async function makeRolloutFleet(directory: string, url: string, windowSec
   }
 }
 
+/**
+ * Devices wait up to ten minutes between two attempts to connect. The test does not wait so long
+ * for the last one of a broker that takes minutes to start.
+ */
+const longestMs = 30_000;
+
 /** A fleet directory with a good and a bad image, and simulated devices on a broker. */
 export class SimulatedRollouts {
   readonly devices: SimulatedFleet;
@@ -55,7 +61,7 @@ export class SimulatedRollouts {
       fleet: 'harbour',
       brokers: [{ url, version: 4 }, ...others.map((other) => ({ url: other, version: 4 as const }))],
       keys: [await readFile(at('fleet/keys/deploy.pub.asc'), 'utf8')],
-      clock: systemClock,
+      clock: { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, longestMs), signal) },
       count,
       prefix: 'sim',
       faults: parseFaults([]),

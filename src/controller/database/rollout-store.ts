@@ -1,3 +1,4 @@
+import { isAcName } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { openPhases, type Answer, type Phase, type Rollout, type Rules } from '../rollout/index.ts';
 import { answerValues, memberColumns, memberOfRow, rolloutOfRow, type RolloutRow } from './rows.ts';
@@ -130,7 +131,7 @@ export class RolloutStore {
     return await this.#sql.transaction(async (query) => {
       const row = await this.#row(query, id);
       if (row === undefined)
-        throw new Refusal('not-found', `there is no rollout ${id}; see "wherry rollout list"`);
+        throw new Refusal('not-found', `there is no rollout ${quoted(id)}; see "wherry rollout list"`);
       const { revision, ...rollout } = rolloutOfRow(row);
       const members = await query(
         `SELECT ${memberColumns} FROM wherry_members WHERE fleet = ? AND rollout = ? ORDER BY position`,
@@ -317,4 +318,9 @@ export class RolloutStore {
       `${textOf(taken, 'device')} is in the rollout ${other}, which is ${textOf(taken, 'phase')}; halt that one first: wherry rollout halt ${other}`,
     );
   }
+}
+
+/** An ID that no rollout can have may be empty or hold control characters. */
+function quoted(id: string): string {
+  return isAcName(id) ? id : JSON.stringify(id);
 }

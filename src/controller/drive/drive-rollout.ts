@@ -68,7 +68,8 @@ class RolloutDriver {
   #polledMs = -Infinity;
   #repairedMs = -Infinity;
   #followedUpMs = -Infinity;
-  #isTroubled = false;
+  /** What is wrong, by the part that finds out when it is over. */
+  readonly #problems = new Map<'broker' | 'pass', string>();
   #wake: () => void = () => undefined;
 
   constructor(means: DriveMeans, id: string, options: DriveOptions) {
@@ -92,7 +93,8 @@ class RolloutDriver {
     let refused: unknown;
     const connected = link
       .keepConnected(signal, (loss) => {
-        this.#trouble(loss === undefined ? undefined : `the broker is gone (${loss.message}); trying again`);
+        const problem = loss === undefined ? undefined : `the broker is gone (${loss.message}); trying again`;
+        this.#trouble('broker', problem);
         // The broker may have lost messages, and devices may have answered meanwhile.
         if (loss === undefined) {
           this.#repairedMs = -Infinity;
@@ -126,11 +128,11 @@ class RolloutDriver {
   async #passOrTrouble(): Promise<number | 'over'> {
     try {
       const waitMs = await this.#pass();
-      if (this.#isTroubled) this.#trouble();
+      this.#trouble('pass');
       return waitMs;
     } catch (error) {
       if (!isRefusal(error, 'database-unavailable', 'broker-unreachable')) throw error;
-      this.#trouble(`${error.message}; the rollout goes on when it is back`);
+      this.#trouble('pass', `${error.message}; the rollout goes on when it is back`);
       this.#mustLoad = true;
       if (isRefusal(error, 'broker-unreachable')) this.#repairedMs = -Infinity;
       return retryMs;
@@ -335,10 +337,12 @@ class RolloutDriver {
     this.#wake();
   }
 
-  #trouble(problem?: string): void {
-    if (problem === undefined && !this.#isTroubled) return;
-    this.#isTroubled = problem !== undefined;
-    this.#options.onTrouble?.(problem);
+  /** Reports a problem once, and its end when nothing is wrong any more. */
+  #trouble(of: 'broker' | 'pass', problem?: string): void {
+    if (problem === this.#problems.get(of)) return;
+    if (problem === undefined) this.#problems.delete(of);
+    else this.#problems.set(of, problem);
+    if (problem !== undefined || this.#problems.size === 0) this.#options.onTrouble?.(problem);
   }
 
   /** Waits for a message of a device, at most `mostMs` and at least `leastMs`. */

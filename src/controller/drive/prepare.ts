@@ -47,7 +47,8 @@ const advice = 'start it with --sign-only, and have others sign it with "wherry 
 /**
  * Signs every command that a rollout will ever send, for each device the one of the rollout and the
  * one that undoes it. So the deploy key is needed here only, and a controller can publish only
- * commands that were signed before.
+ * commands that were signed before. Nothing is signed until each device's versions are known to
+ * fit.
  * @param onSigned called with the number of devices done
  * @throws Refusal `not-found` when a device runs a version that this fleet directory does not have,
  *   and as `signContent`
@@ -63,26 +64,27 @@ export async function prepareRollout(
   const waves = wavesOf(request.id, request.devices, request.stages);
   const compose = (device: string, version: number, content: DesiredContent): DesiredState =>
     desiredOf(fleet, content, { target: { device: device as AcName }, version, nowSeconds });
-  const commands = new Map<string, Commands>();
   const members: Member[] = [];
+  const undoContents = new Map<string, DesiredContent>();
   for (const [wave, devices] of waves.entries()) {
     for (const device of devices) {
       const history = await fleet.history(device);
       const version = nextVersion(device, history, link.view(device).report);
       const before = runningVersion(means, device, history);
-      const command = await signer(compose(device, version, request.content));
-      if (commands.size === 0)
-        await requireEnough(means, command, { ...(request.othersSign ? { threshold: 1 } : {}), advice });
-      if (request.canUndo) {
-        const undo = await signer(compose(device, version + 1, await contentBefore(means, device, before)));
-        commands.set(device, { command, undo });
-        members.push({ device, wave, before, version, undoVersion: version + 1 });
-      } else {
-        commands.set(device, { command });
-        members.push({ device, wave, before, version });
-      }
-      onSigned(commands.size);
+      const undone = request.canUndo ? { undoVersion: version + 1 } : {};
+      members.push({ device, wave, before, version, ...undone });
+      if (request.canUndo) undoContents.set(device, await contentBefore(means, device, before));
     }
+  }
+  const commands = new Map<string, Commands>();
+  for (const { device, version } of members) {
+    const command = await signer(compose(device, version, request.content));
+    if (commands.size === 0)
+      await requireEnough(means, command, { ...(request.othersSign ? { threshold: 1 } : {}), advice });
+    const before = undoContents.get(device);
+    const undo = before === undefined ? {} : { undo: await signer(compose(device, version + 1, before)) };
+    commands.set(device, { command, ...undo });
+    onSigned(commands.size);
   }
   const rollout: Rollout = {
     id: request.id,

@@ -16,12 +16,13 @@ export function standingOf(
   seen: Seen | undefined,
   nowMs: number,
 ): Standing {
-  const { version, answer: stored, sentAtMs } = member;
+  const { version, undoVersion, answer: stored, sentAtMs } = member;
   if (sentAtMs === undefined && stored === undefined)
     return { is: isCommandedOtherwise(version, seen) ? 'left' : 'unsent' };
   const answer = answerTo(version, stored, seen, nowMs);
   if (answer !== undefined) return judged(member, answer, seen);
-  if (isCommandedOtherwise(version, seen)) return { is: 'left' };
+  // The rollout's own undo is not another command.
+  if (isCommandedOtherwise(version, seen) && seen?.trustedVersion !== undoVersion) return { is: 'left' };
   const { answerSeconds } = rollout.rules;
   if (answerSeconds !== undefined && nowMs - (sentAtMs ?? nowMs) >= answerSeconds * 1000)
     return { is: 'failed', code: 'not-confirmed' };

@@ -18,8 +18,8 @@ const typedProperties: Readonly<Record<string, readonly [string, Readonly<Record
 };
 
 /**
- * Reads a unit. One that is not loaded is inactive. It is not asked for its properties: systemd
- * would load and drop it, and tell all about that, for each of them. Of a loaded unit it sends
+ * Reads a unit. One that is not loaded is inactive. Its properties are not requested: systemd
+ * would load and drop it, and signal that to all, for each of them. Of a loaded unit it sends
  * requests for single properties at once: GetAll would make systemd collect and send some 300.
  */
 export async function readUnitStatus(bus: BusConnection, unit: string): Promise<UnitStatus> {

@@ -45,7 +45,7 @@ export class PodWatch {
     const unwatch = systemd.watch((unit, result) => {
       if (!this.watched.has(unit)) return;
       if (!this.scheduled.has(unit)) {
-        // It is not asked for: systemd has enough to do while it starts the app.
+        // No request for its status: systemd has enough to do while it starts the app.
         if (result !== undefined && result !== 'success') this.lastResults.set(unit, result);
         onChange();
         return;

@@ -3,7 +3,7 @@ import { copyFile, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { makeDirectory } from '../../core/files/index.ts';
 import { writeOutput } from '../build/index.ts';
-import { fromFile, Refusal } from '../../core/refusal/index.ts';
+import { fromFile, Refusal, unreadableFile } from '../../core/refusal/index.ts';
 import { deviceTopics, groupTopic } from '../../wire/report/index.ts';
 import type { BrokerAddress } from '../../wire/mqtt/index.ts';
 import { exists, listed, readText, replaceFile, writeNew } from './fleet-files.ts';
@@ -193,7 +193,8 @@ export class FleetDirectory {
         const content = await readFile(resolve(this.path, file), 'utf8');
         read[name] = name === 'password' ? content.replace(/\n$/, '') : content;
       } catch (cause) {
-        throw new Refusal('config-invalid', `fleet.toml: the file ${file} cannot be read`, { cause });
+        const { message } = unreadableFile(`the file ${file}`, cause);
+        throw new Refusal('config-invalid', `fleet.toml: ${message}`, { cause });
       }
     }
     return { ...plain, ...read };

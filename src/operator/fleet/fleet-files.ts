@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { link, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { asLocalRefusal, isRefusal, Refusal, unreadableFile } from '../../core/refusal/index.ts';
 
 /**
  * Replaces a file as a whole: a reader sees the old or the new one, even when several processes
@@ -24,7 +24,7 @@ export async function readText(file: string, whenMissing: string): Promise<strin
     return await readFile(file, 'utf8');
   } catch (cause) {
     if (!hasCode(cause, 'ENOENT', 'ENOTDIR')) {
-      throw new Refusal('input-invalid', `${file} cannot be read`, { cause });
+      throw unreadableFile(file, cause);
     }
     throw new Refusal('not-found', whenMissing, { cause });
   }

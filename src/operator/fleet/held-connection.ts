@@ -82,7 +82,7 @@ export class HeldConnection {
 
   /**
    * Connects again whenever the connection is lost, until `signal` or `close`.
-   * @param onLink called with a loss, and without one when the broker is back
+   * @param onLink called once with each loss, and without one when the broker is back
    * @throws Refusal `broker-refused` when the broker no longer accepts this client
    */
   async keep(signal: AbortSignal, onLink: (loss?: ConnectionLost) => void): Promise<void> {
@@ -93,13 +93,16 @@ export class HeldConnection {
     });
     const isStopped = (): boolean => stop.aborted;
     let delayMs = retryMs.first;
+    let reported: Connection | undefined;
     for (;;) {
       const lost = await this.#current;
       const loss = await Promise.race([lost.ended, stopped]);
       if (loss === undefined || isStopped()) return;
       if ((await this.#current) !== lost) continue; // `renew` has ended it
       if (!mayComeBack(loss)) throw refusalOf(loss);
-      onLink(loss);
+      // The loop also comes here after an attempt that failed.
+      if (lost !== reported) onLink(loss);
+      reported = lost;
       try {
         await this.#options.clock.sleep(delayMs, stop);
         if ((await this.#current) === lost) {

@@ -39,7 +39,8 @@ export {
   onEachMember,
   type Published,
   publishEnvelope,
-  publishContent,
+  makeCommand,
+  publishCommand,
   signContent,
   versionsForAll,
 } from './publish.ts';

@@ -40,25 +40,40 @@ interface Means {
   readonly sign?: Sign;
 }
 
+/** A signed command that nothing but the broker can refuse any more. */
+export interface ReadyCommand {
+  readonly device: TargetName;
+  readonly version: number;
+  readonly envelope: Uint8Array;
+  /** The envelope as it is published, encrypted if the key of the device is known. */
+  readonly message: Uint8Array;
+}
+
 /**
- * Makes the next desired state of a device, or of a group by `@NAME`, from `content`, signs it,
- * encrypts it if the key of the device is known, stores it and publishes it.
+ * Makes the next desired state of a device, or of a group by `@NAME`, from `content`, signs it, and
+ * encrypts it if the key of the device is known. Nothing is stored.
  * @param values of secrets that `content` names
  * @throws Refusal `desired-malformed`, `envelope-too-large` for a command that no device would
  *   accept, `not-found` without a deploy key, `device-key-missing` for secrets without a key of the
  *   device
  */
-export async function publishContent(
+export async function makeCommand(
   means: Means,
   device: TargetName,
   content: DesiredContent,
   values: readonly SecretValue[] = [],
-): Promise<Published> {
-  const { fleet } = means;
+): Promise<ReadyCommand> {
   const { version, envelope } = await signContent(means, device, content);
   await requireEnough(means, envelope);
-  const message = await messageFor(fleet, device, envelope, values);
-  await fleet.claim(device, version, message, envelope);
+  return { device, version, envelope, message: await messageFor(means.fleet, device, envelope, values) };
+}
+
+/** Stores a command and publishes it. @throws Refusal as `FleetDirectory.claim` and the link */
+export async function publishCommand(
+  means: Pick<Means, 'fleet' | 'link'>,
+  { device, version, envelope, message }: ReadyCommand,
+): Promise<Published> {
+  await means.fleet.claim(device, version, message, envelope);
   return await publishEnvelope(means, device, version, message);
 }
 

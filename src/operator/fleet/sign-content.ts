@@ -1,4 +1,4 @@
-import { isRefusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import {
   decodeEnvelope,
   encodeDesiredState,
@@ -80,7 +80,12 @@ export async function signatureOf(fleet: FleetDirectory, sign?: Sign): Promise<S
   const copies = await fleet.copiesOf('deploy');
   // Loads OpenPGP only when something is signed.
   const { signDetached } = await import('../../wire/trust/sign.ts');
-  return (payload, atSeconds) => signDetached(payload, key, atSeconds, copies);
+  return (payload, atSeconds) =>
+    signDetached(payload, key, atSeconds, copies).catch((cause: unknown) => {
+      if (!isRefusal(cause)) throw cause;
+      const file = fleet.keyPath('deploy', 'private');
+      throw new Refusal(cause.code, `${file}: ${cause.message}`, { cause });
+    });
 }
 
 /**

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
 import { type ArchiveLimits, quoted } from '../../image/tar/index.ts';
-import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, localErrorOf, Refusal, unreadableFile } from '../../core/refusal/index.ts';
 import { readInput } from '../build/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { uncompressed } from './uncompressed.ts';
@@ -237,7 +237,7 @@ async function openBlob(path: string, reference: string, digest: string): Promis
 
 async function readSmall(path: string): Promise<Buffer> {
   const handle = await open(path, 'r').catch((cause: unknown) => {
-    throw new Refusal('not-found', `${path} cannot be read`, { cause });
+    throw unreadableFile(path, cause);
   });
   try {
     const { size } = await handle.stat();

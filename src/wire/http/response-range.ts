@@ -24,7 +24,7 @@ const contentRangeForm = /^bytes (?:(\d{1,15})-(\d{1,15})|\*)\/(\d{1,15}|\*)$/;
  *   whole file with 200)
  * @throws DownloadError `download-too-large` or `download-truncated` when the file on the server
  *   has another size than commanded, `download-failed` for another status or for a range that was
- *   not asked for
+ *   not requested
  */
 export function judgeResponse(
   from: string,
@@ -96,7 +96,7 @@ function judgeContentRange(from: string, header: string | undefined, wanted: Wan
   if (parts[3] !== '*') judgeSize(from, parts[3], wanted.expectedBytes);
   if (first > wanted.offset || last < wanted.offset || last >= wanted.expectedBytes) {
     throw new RangeRefused(
-      `${from} sent bytes ${first}-${last} where ${wanted.offset}-${wanted.expectedBytes - 1} were asked for`,
+      `${from} sent bytes ${first}-${last} where ${wanted.offset}-${wanted.expectedBytes - 1} were requested`,
     );
   }
   return first;

@@ -104,7 +104,7 @@ export class PacketGate {
     const isPublish = first >> 4 === publish;
     if (isPublish && (first & 0x06) > 0x02) {
       const qos = (first & 0x06) >> 1;
-      const wrong = qos === 2 ? 'which was not asked for' : 'which MQTT does not have';
+      const wrong = qos === 2 ? 'which was not requested' : 'which MQTT does not have';
       throw new ConnectionLost('protocol', `the broker sent a message with QoS ${qos}, ${wrong}`);
     }
     this.#remaining = sizeBytes;
@@ -125,7 +125,7 @@ export class PacketGate {
     const topicEnd = 2 + topicLength;
     if ((dropping.flags & 0x06) === 0x02) {
       if (topicEnd + 2 > dropping.head.length) {
-        throw new ConnectionLost('protocol', 'the broker sent a message on a topic that was not asked for');
+        throw new ConnectionLost('protocol', 'the broker sent a message on a topic without a subscription');
       }
       // PUBACK with the message's packet identifier; reads the same in 3.1.1 and 5.
       this.#handlers.reply(

@@ -22,6 +22,12 @@ describe('the standing of a device', () => {
     expect(standing(6)).toBe('good');
   });
 
+  it('is left when another command came, which the undo of the rollout is not', () => {
+    const standing = (trustedVersion: number) =>
+      standingOf(rollout, member, { ...seen, trustedVersion }, 9).is;
+    expect([4, 5, 6].map(standing)).toEqual(['waiting', 'waiting', 'left']);
+  });
+
   it('is left in an undo when another command came after the rollout', () => {
     expect(undoStandingOf(committed, seen, 9)).toEqual({ is: 'unsent' });
     expect(undoStandingOf(committed, { ...seen, trustedVersion: 6 }, 9)).toEqual({ is: 'left' });

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { FleetLink } from '../../../src/operator/fleet/index.ts';
-import { MqttTransport } from '../../../src/wire/mqtt/index.ts';
+import { MqttTransport, type Transport } from '../../../src/wire/mqtt/index.ts';
 import { hasMosquitto, type Mosquitto, mosquittoBroker } from '../../support/real-brokers.ts';
 import { systemClock, until } from '../../support/system-clock.ts';
 
@@ -22,6 +22,31 @@ describe.skipIf(!hasMosquitto)('the link of an operator', () => {
     enough.abort();
     await kept;
     await link.close();
+  });
+
+  it('[C303] is reported as lost once, however often it tries again', async () => {
+    const own = (broker = await mosquittoBroker());
+    await own.start();
+    const real = new MqttTransport({ url: own.url, version: 4 });
+    let attempts = 0;
+    const transport: Transport = {
+      connect: (options) => {
+        attempts += 1;
+        return real.connect(options);
+      },
+    };
+    const link = await FleetLink.connect({ fleet: 'harbour', transport, clock: systemClock });
+    const seen: string[] = [];
+    const enough = new AbortController();
+    const kept = link.keepConnected(enough.signal, (loss) => void seen.push(loss ? 'lost' : 'back'));
+    await own.kill();
+    await until(() => attempts === 4);
+    await own.start();
+    await until(() => seen.includes('back'));
+    enough.abort();
+    await kept;
+    await link.close();
+    expect(seen).toEqual(['lost', 'back']);
   });
 
   it('does not blame a command for a connection that had ended before', async () => {

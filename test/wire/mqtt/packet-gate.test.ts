@@ -71,7 +71,7 @@ describe('the packet gate', () => {
   it.each<[string, Buffer, RegExp]>([
     ['an oversize packet that is no message', packet(0x20, Buffer.alloc(2), 1001), /packet of 1001 bytes/],
     ['a length of five bytes', Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff]), /malformed length/],
-    ['a message with QoS 2', packet(0x34, message('t/a')), /QoS 2, which was not asked for/],
+    ['a message with QoS 2', packet(0x34, message('t/a')), /QoS 2, which was not requested/],
     ['a message with QoS 3', packet(0x36, message('t/a')), /QoS 3, which MQTT does not have/],
   ])('ends the connection on %s', (_name, bytes, error) => {
     expect(() => gate().push(bytes)).toThrow(error);

@@ -31,17 +31,23 @@ export async function changeRollout(
   const directory = await FleetDirectory.open(context.fleetPath);
   const follows = (change === 'resume' || change === 'undo') && flags.wait;
   await withStore(directory, flags, { isNew: false }, async (store) => {
-    for (;;) {
-      const { rollout, revision } = await store.load(id);
-      // Another process may have changed the rollout meanwhile: load it and decide again.
-      if (await store.decide(id, revision, decisionOf(rollout, change, flags))) break;
-    }
+    const decide = async (): Promise<void> => {
+      for (;;) {
+        const { rollout, revision } = await store.load(id);
+        // Another process may have changed the rollout meanwhile: load it and decide again.
+        if (await store.decide(id, revision, decisionOf(rollout, change, flags))) return;
+      }
+    };
     if (follows) {
-      await withLink(context, (link, fleet) =>
-        carryOut(context, { fleet, link, store, clock: context.clock }, id),
-      );
+      decisionOf((await store.load(id)).rollout, change, flags);
+      // Without a broker nothing is decided, so that the same command can be repeated.
+      await withLink(context, async (link, fleet) => {
+        await decide();
+        await carryOut(context, { fleet, link, store, clock: context.clock }, id);
+      });
       return;
     }
+    await decide();
     const { rollout } = await store.load(id);
     if (context.json)
       context.terminal.out(
@@ -54,6 +60,11 @@ export async function changeRollout(
   });
 }
 
+/** `running, paused or undoing` */
+function either(phases: readonly Phase[]): string {
+  return new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(phases);
+}
+
 /** @throws Refusal `input-invalid` when the rollout is not in a phase for it */
 function decisionOf(rollout: Rollout, change: Change, flags: RolloutChangeFlags): Decision {
   const { id, phase, members, rules } = rollout;
@@ -61,7 +72,7 @@ function decisionOf(rollout: Rollout, change: Change, flags: RolloutChangeFlags)
   if (!from.includes(phase))
     throw new Refusal(
       'input-invalid',
-      `the rollout ${id} is ${phase}; ${change} is for one that is ${from.join(' or ')}`,
+      `the rollout ${id} is ${phase}; ${change} is for one that is ${either(from)}`,
     );
   const reason = flags.reason === undefined ? {} : { reason: flags.reason };
   if (change === 'approve') {

@@ -12,7 +12,7 @@ import { LiveLines } from '../../terminal.ts';
 import { parseDevices } from '../operator/deploy.ts';
 import { contentFrom } from '../operator/deploy-content.ts';
 import { carryOut } from './rollout-watch.ts';
-import { requireDatabase, withStore } from './with-store.ts';
+import { requireDatabase, requireNewRollout, withStore } from './with-store.ts';
 
 /** The stages of a rollout without `--stage`. */
 const defaultStages = ['1', '10%', 'all'];
@@ -33,7 +33,11 @@ export async function startRollout(
   requireDatabase(flags);
   const named = await namedDevices(names, flags);
   const sign = signerOf(flags);
-  const content = await contentFrom(context, await FleetDirectory.open(context.fleetPath), flags);
+  const opened = await FleetDirectory.open(context.fleetPath);
+  requireTimes(flags, opened.config.deploy.validDays);
+  // What is refused here needs neither the broker nor an image.
+  await requireNewRollout(opened, flags, id, named ?? []);
+  const { content, toOffer } = await contentFrom(context, opened, flags);
   await withLink(context, async (link, fleet) => {
     const devices = named ?? (await allDevices(fleet, link));
     if (named !== undefined) await link.listen(devices);
@@ -66,6 +70,7 @@ export async function startRollout(
             String(Math.floor((10 * done) / devices.length)),
           ),
       );
+      for (const image of toOffer) await fleet.offer(image);
       await store.create(rollout, commands);
       if (flags.signOnly === true) {
         if (context.json)
@@ -84,6 +89,22 @@ export async function startRollout(
       else context.terminal.out(`${id}  ${devices.length} devices  stored; next: wherry rollout watch ${id}`);
     });
   });
+}
+
+/**
+ * A command that has expired is not sent, so no rollout is longer than that. @throws Refusal
+ * `usage`
+ */
+function requireTimes({ soak, answerWithin }: RolloutStartFlags, validDays: number): void {
+  if (answerWithin === 0) throw new Refusal('usage', '--answer-within takes at least a second');
+  for (const [option, seconds] of [
+    ['--soak', soak],
+    ['--answer-within', answerWithin ?? 0],
+  ] as const) {
+    if (seconds < validDays * 86_400) continue;
+    const advice = `commands of this fleet are valid for ${validDays} days (deploy.valid_days)`;
+    throw new Refusal('usage', `${option} is too long: ${advice}`);
+  }
 }
 
 /** The devices that the command line names; undefined with --all. */

@@ -3,7 +3,7 @@ import type { RolloutStore } from '../../../controller/database/index.ts';
 import { tallyWaves, type Rollout, type Seen, type WavePlan } from '../../../controller/rollout/index.ts';
 import type { Clock } from '../../../core/ports/index.ts';
 import { Refusal, refusalCodes, type RefusalCode } from '../../../core/refusal/index.ts';
-import type { FleetDirectory, FleetLink } from '../../../operator/fleet/index.ts';
+import { FleetDirectory, type FleetLink } from '../../../operator/fleet/index.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { DatabaseFlags } from '../../flags.ts';
 import { LiveLines } from '../../terminal.ts';
@@ -15,11 +15,14 @@ const redrawMs = 500;
 
 /** `wherry rollout watch` */
 export async function watchRollout(context: Context, id: string, flags: DatabaseFlags): Promise<void> {
-  await withLink(context, (link, fleet) =>
-    withStore(fleet, flags, { isNew: false }, (store) =>
+  const directory = await FleetDirectory.open(context.fleetPath);
+  await withStore(directory, flags, { isNew: false }, async (store) => {
+    // An unknown ID is refused also while the broker is away.
+    await store.load(id);
+    await withLink(context, (link, fleet) =>
       carryOut(context, { fleet, link, store, clock: context.clock }, id),
-    ),
-  );
+    );
+  });
 }
 
 interface Means {

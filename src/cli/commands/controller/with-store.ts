@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { openRolloutStore, type RolloutStore } from '../../../controller/database/index.ts';
@@ -11,6 +12,22 @@ export function requireDatabase({ database }: DatabaseFlags): void {
 }
 
 /**
+ * Refuses a new rollout whose ID is taken or whose devices are in another one. Makes no database: a
+ * file that does not exist has no rollout.
+ * @throws Refusal as `RolloutStore.requireNew` and `withStore`
+ */
+export async function requireNewRollout(
+  fleet: FleetDirectory,
+  flags: DatabaseFlags,
+  id: string,
+  devices: readonly string[],
+): Promise<void> {
+  const address = addressOf(fleet, flags);
+  if (!address.includes('://') && !existsSync(address)) return;
+  await withStore(fleet, flags, { isNew: true }, (store) => store.requireNew(id, devices));
+}
+
+/**
  * Opens the database of rollouts, and closes it after `work`.
  * @throws Refusal as `requireDatabase` and the store
  */
@@ -20,14 +37,19 @@ export async function withStore<T>(
   options: { readonly isNew: boolean },
   work: (store: RolloutStore) => Promise<T>,
 ): Promise<T> {
-  requireDatabase(flags);
-  const { database = fleet.config.rolloutDatabase } = flags;
-  const isUrl = database.includes('://');
-  const address = isUrl ? database : resolve(fleet.path, database);
-  const store = await openRolloutStore(address, fleet.config.fleet, options);
+  const store = await openRolloutStore(addressOf(fleet, flags), fleet.config.fleet, options);
   try {
     return await work(store);
   } finally {
     await store.close();
   }
+}
+
+/** @throws Refusal as `requireDatabase` */
+function addressOf(fleet: FleetDirectory, flags: DatabaseFlags): string {
+  requireDatabase(flags);
+  const { database = fleet.config.rolloutDatabase } = flags;
+  if (database.includes('://')) return database;
+  // A path on the command line is relative to the current directory, as every other one.
+  return flags.database === undefined ? resolve(fleet.path, database) : resolve(database);
 }

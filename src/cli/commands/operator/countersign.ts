@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { fromFile, isRefusal, Refusal } from '../../../core/refusal/index.ts';
+import { fromFile, isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import {
   addSignature,
   FleetDirectory,
@@ -37,7 +37,7 @@ import { hearAndPrint } from './hear-and-print.ts';
 export async function countersign(context: Context, file: string, flags: CountersignFlags): Promise<void> {
   const fleet = await FleetDirectory.open(context.fleetPath);
   const bytes = await readFile(file).catch((cause: unknown) => {
-    throw new Refusal('not-found', `the command ${file} cannot be read`, { cause });
+    throw unreadableFile(`the command ${file}`, cause);
   });
   // The signer decides by what is shown here.
   const { payload: signed } = fromFile(file, 'what --sign-only writes', () => decodeEnvelope(bytes));

@@ -1,5 +1,11 @@
 import { existsSync } from 'node:fs';
-import { isAcName, parseVolumeString, type AcName, type Volume } from '../../../image/appc/index.ts';
+import {
+  isAcName,
+  parseQuantity,
+  parseVolumeString,
+  type AcName,
+  type Volume,
+} from '../../../image/appc/index.ts';
 import {
   desiredImage,
   type FleetDirectory,
@@ -15,23 +21,26 @@ import {
   type DesiredContent,
   type OfferedImage,
 } from '../../../operator/fleet/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import type { SecretValue } from '../../../wire/trust/index.ts';
 import { findByName } from './image-discover.ts';
 import { podFromFile } from './pod-files.ts';
 import type { Context } from '../../context.ts';
 import type { ContentFlags } from '../../flags.ts';
 
-/**
- * The content that the options describe. Reads every image, requires its signature, and offers
- * local images to devices, except with `--dry-run`.
- */
+export interface Described {
+  readonly content: DesiredContent;
+  /** Local images that devices download; offered when nothing can refuse the command any more. */
+  readonly toOffer: readonly OfferedImage[];
+}
+
+/** The content that the options describe. Reads every image, and requires its signature. */
 export async function contentFrom(
   context: Context,
   fleet: FleetDirectory,
   flags: ContentFlags,
   values: readonly SecretValue[] = [],
-): Promise<DesiredContent> {
+): Promise<Described> {
   const runs = (flags.run ?? []).map((text) => named(text, '--run'));
   const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
   const activation = readActivation(flags);
@@ -42,6 +51,7 @@ export async function contentFrom(
       'give one of these: what to run (--run, --pod), --stop-all to run nothing, or --withdraw to leave it to the groups',
     );
   }
+  requireQuantities(flags);
   if (flags.baseUrl !== undefined) requireImagesUrl('--base-url', flags.baseUrl);
   const wanted = runs.map(({ value }) => value);
   const { images, addresses } = await givenImages(context, fleet, flags, wanted);
@@ -64,8 +74,7 @@ export async function contentFrom(
   const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
   const local = used.filter(({ id }) => !addresses.has(id));
   for (const image of local) await requireSignature(image);
-  if (flags.dryRun !== true) for (const image of local) await fleet.offer(image);
-  return {
+  const content = {
     pods: pods.map(({ pod }) => pod),
     images: used.map((image) =>
       desiredImage(
@@ -81,8 +90,36 @@ export async function contentFrom(
       ...(flags.brokerLoss === undefined ? {} : { brokerLoss: flags.brokerLoss }),
     },
     secrets: namedSecrets(values),
-    ...(flags.withdraw === true ? { withdrawn: true } : {}),
+    ...(flags.withdraw === true ? { withdrawn: true as const } : {}),
   };
+  return { content, toOffer: local };
+}
+
+/** @throws Refusal `usage` */
+function requireQuantities({ memory, cpu, tasks }: ContentFlags): void {
+  for (const [option, text, example] of [
+    ['--memory', memory, '64Mi'],
+    ['--cpu', cpu, '500m'],
+    ['--tasks', tasks, '32'],
+  ] as const) {
+    try {
+      if (text !== undefined) parseQuantity(text);
+    } catch (cause) {
+      if (!isRefusal(cause)) throw cause;
+      const problem = `${option} takes a quantity such as ${example}, not ${JSON.stringify(text)}`;
+      throw new Refusal('usage', problem, { cause });
+    }
+  }
+}
+
+/** @throws Refusal `input-invalid` that names the option */
+function volumeOf(text: string): Volume {
+  try {
+    return parseVolumeString(text);
+  } catch (cause) {
+    if (!isRefusal(cause)) throw cause;
+    throw new Refusal(cause.code, `--volume ${JSON.stringify(text)}: ${cause.message}`, { cause });
+  }
 }
 
 /**
@@ -95,7 +132,7 @@ function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): 
   );
   const volumes = new Map<string, Volume>();
   for (const text of texts) {
-    const volume = parseVolumeString(text);
+    const volume = volumeOf(text);
     const { name } = volume;
     if (volumes.has(name)) throw new Refusal('input-invalid', `the volume ${name} is given twice`);
     if (!points.has(name))

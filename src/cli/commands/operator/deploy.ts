@@ -1,3 +1,5 @@
+import { access, constants } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { isAcName, type AcName } from '../../../image/appc/index.ts';
 import {
   earlierContent,
@@ -5,7 +7,8 @@ import {
   isAddressed,
   noReportOf,
   previewDeploy,
-  publishContent,
+  makeCommand,
+  publishCommand,
   readSecrets,
   readShare,
   replaceFile,
@@ -15,9 +18,10 @@ import {
   targetName,
   type FleetLink,
   type DesiredContent,
+  type OfferedImage,
   type TargetName,
 } from '../../../operator/fleet/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { asLocalRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { contentFrom } from './deploy-content.ts';
 import { finish } from './follow-published.ts';
 import { followed, noteReaders, noteShare } from './group-members.ts';
@@ -29,12 +33,12 @@ import { signerOf } from '../../signing.ts';
 export async function deploy(context: Context, names: readonly string[], flags: DeployFlags): Promise<void> {
   const targets = parseTargets(names, flags.group);
   const share = readShare(flags);
-  requireOneForFile(targets, flags);
+  const signs = signingMeans(flags);
+  await requireOneForFile(targets, flags);
   const opened = await FleetDirectory.open(context.fleetPath);
   const values = await readSecrets(opened, flags.secret ?? []);
-  const wanted = await contentFrom(context, opened, flags, values);
+  const { content: wanted, toOffer } = await contentFrom(context, opened, flags, values);
   const content = share === undefined ? wanted : { ...wanted, share };
-  const means = signingMeans(flags);
   await withLink(context, async (link, fleet) => {
     // Only the devices know which groups they are in and which versions of these they trust.
     await link.listen(flags.group === undefined ? targets : 'all', (await fleet.devices()).filter(isAcName));
@@ -48,16 +52,20 @@ export async function deploy(context: Context, names: readonly string[], flags: 
       showPreviews(context, link, devices, content);
       return;
     }
-    const published = [];
     if (flags.group !== undefined && values.length > 0)
       noteReaders(context, flags.group, fleet.config.groups.get(flags.group) ?? [], before);
-    for (const target of targets) {
-      const all = { fleet, link, clock: context.clock, ...means };
-      if (flags.signOnly === true) await signToFile(context, all, target, content, flags);
-      else published.push(await publishContent(all, target, content, values));
+    const means = { fleet, link, clock: context.clock, ...signs };
+    if (flags.signOnly === true) {
+      for (const target of targets) await signToFile(context, means, target, content, flags, toOffer);
+      return;
     }
-    if (flags.signOnly === true) return;
-    await finish(context, followed(context, { fleet, link }, published, { ...flags, share }, before), flags);
+    // Every command is made before an image is offered and the first command is published.
+    const commands = [];
+    for (const target of targets) commands.push(await makeCommand(means, target, content, values));
+    for (const image of toOffer) await fleet.offer(image);
+    const published = [];
+    for (const command of commands) published.push(await publishCommand(means, command));
+    await finish(context, followed(context, means, published, { ...flags, share }, before), flags);
   });
 }
 
@@ -101,7 +109,7 @@ export async function rollback(
 ): Promise<void> {
   const devices = parseTargets(names, flags.group);
   const signs = signingMeans(flags);
-  requireOneForFile(devices, flags);
+  await requireOneForFile(devices, flags);
   await withLink(context, async (link, fleet) => {
     const means = { fleet, link, clock: context.clock, ...signs };
     await link.listen(flags.group === undefined ? devices : 'all', (await fleet.devices()).filter(isAcName));
@@ -110,17 +118,21 @@ export async function rollback(
     const earlier = [];
     for (const device of devices)
       earlier.push({ device, ...(await earlierContent(means, device, flags.to)) });
+    if (flags.signOnly === true) {
+      for (const { device, content } of earlier) await signToFile(context, means, device, content, flags);
+      return;
+    }
+    const commands = [];
+    for (const { device, version, content } of earlier)
+      commands.push({ version, command: await makeCommand(means, device, content) });
     const published = [];
-    for (const { device, version, content } of earlier) {
-      if (flags.signOnly === true) {
-        await signToFile(context, means, device, content, flags);
-        continue;
-      }
-      const next = await publishContent(means, device, content);
-      context.terminal.err(`${device}: version ${next.version} runs the pods of version ${version} again\n`);
+    for (const { version, command } of commands) {
+      const next = await publishCommand(means, command);
+      context.terminal.err(
+        `${next.device}: version ${next.version} runs the pods of version ${version} again\n`,
+      );
       published.push(next);
     }
-    if (flags.signOnly === true) return;
     await finish(context, followed(context, means, published, flags, before), flags);
   });
 }
@@ -130,12 +142,19 @@ function signingMeans(flags: CommandSigningFlags): { readonly sign?: Sign } {
   return sign === undefined ? {} : { sign };
 }
 
-/** Each device has a command of its own, and a file holds one. */
-function requireOneForFile(devices: readonly TargetName[], { signOnly, output }: CommandSigningFlags): void {
+/** Each device has a command of its own, and a file holds one. Its directory must be there. */
+async function requireOneForFile(
+  devices: readonly TargetName[],
+  { signOnly, output }: CommandSigningFlags,
+): Promise<void> {
   if ((signOnly === true) !== (output !== undefined))
     throw new Refusal('usage', '--sign-only and -o FILE go together');
   if (signOnly === true && devices.length !== 1)
     throw new Refusal('usage', 'a file holds the command of one device; sign for one device at a time');
+  if (output === undefined) return;
+  await access(dirname(output), constants.W_OK).catch((error: unknown) => {
+    throw asLocalRefusal(error, output);
+  });
 }
 
 /** Writes the command, signed once, for others to sign. Its version is in use from then on. */
@@ -145,9 +164,11 @@ async function signToFile(
   device: TargetName,
   content: DesiredContent,
   { output = '' }: CommandSigningFlags,
+  toOffer: readonly OfferedImage[] = [],
 ): Promise<void> {
   const { version, envelope } = await signContent(means, device, content);
   await requireEnough(means, envelope, { threshold: 1 });
+  for (const image of toOffer) await means.fleet.offer(image);
   await means.fleet.claim(device, version, envelope);
   // So that "wherry status" does not publish a command that too few people have signed.
   await means.fleet.recordOutcome(device, version, 'unsent');

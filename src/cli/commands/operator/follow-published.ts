@@ -57,11 +57,26 @@ export async function finish(
     }));
     terminal.out(JSON.stringify(rows));
   }
-  for (const { device, outcome, refusal } of results) {
-    if (refusal !== undefined) throw refusal;
-    if (outcome !== undefined && outcome.phase !== 'committed') throw refusalOf(device, outcome);
-  }
+  const [first, ...others] = results.filter(
+    ({ outcome, refusal }) =>
+      refusal !== undefined || (outcome !== undefined && outcome.phase !== 'committed'),
+  );
+  if (first === undefined) return;
+  // An outcome has its line already.
+  const silent = others.flatMap(({ device, refusal }) => (refusal === undefined ? [] : [device]));
+  if (silent.length > 0) terminal.err(`without an outcome as well: ${listed(silent)}\n`);
+  const { device, outcome, refusal } = first;
+  if (refusal !== undefined) throw refusal;
+  if (outcome !== undefined && outcome.phase !== 'committed') throw refusalOf(device, outcome);
 }
+
+/** The names, or the first twenty and the number of the others. */
+function listed(devices: readonly string[]): string {
+  const more = devices.length - namedAtMost;
+  return `${devices.slice(0, namedAtMost).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+const namedAtMost = 20;
 
 function refusalOf(device: string, outcome: Exclude<Outcome, { phase: 'committed' }>): Refusal {
   const what = {

@@ -21,7 +21,7 @@ import {
 } from '../../../operator/discovery/index.ts';
 import { FleetDirectory, readImageFile, type OfferedImage } from '../../../operator/fleet/index.ts';
 import { systemRandom } from '../../../core/ports/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import { formatFingerprint } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
@@ -221,7 +221,7 @@ async function trustedKeys(
 
 async function readText(file: string, what: string): Promise<string> {
   return await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new Refusal('not-found', `the ${what} ${file} cannot be read`, { cause });
+    throw unreadableFile(`the ${what} ${file}`, cause);
   });
 }
 

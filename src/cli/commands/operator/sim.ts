@@ -33,27 +33,24 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
     startsPerSecond: flags.startsPerSecond,
   });
   const ended = new AbortController();
-  const stop = AbortSignal.any([terminal.stop, ended.signal]);
+  const refused = new AbortController();
+  const stop = AbortSignal.any([terminal.stop, ended.signal, refused.signal]);
   const sleep = (ms: number) => clock.sleep(ms, stop).catch(() => undefined);
   if (flags.for !== undefined) void sleep(flags.for * 1000).then(() => ended.abort());
   if (flags.herd !== undefined) void sleep(flags.herd * 1000).then(() => devices.cutAll());
   const started = devices.start();
-  let isRefused = false;
-  started.catch(() => {
-    isRefused = true;
-    ended.abort();
-  });
-  const hasNumbers = (): boolean => !isRefused;
+  started.catch(() => refused.abort());
   try {
     while (!stop.aborted) {
       await sleep(reportMs);
-      if (!hasNumbers()) break;
+      if (refused.signal.aborted) break;
       const memory = process.memoryUsage().rss - before;
       const line = {
         atMs: Math.round(clock.monotonicMs()),
         ...devices.traffic,
         verified: devices.verified,
-        bytesPerDevice: Math.round(memory / count),
+        // The garbage of the start may be freed.
+        bytesPerDevice: Math.max(0, Math.round(memory / count)),
       };
       terminal.out(context.json ? JSON.stringify(line) : describe(line));
     }

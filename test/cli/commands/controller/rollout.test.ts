@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
 import { startImageServer, type ImageServer } from '../../../../src/operator/dev/image-server.ts';
@@ -86,18 +87,20 @@ describe('wherry rollout', () => {
     });
   });
 
-  it('is refused before anything is signed when its ID is taken or a device is in another one', async () => {
+  it('[C300] is refused before anything is offered or signed when its ID or a device is taken', async () => {
     const [first = '', second = ''] = someDevices(2);
     const stored = await rollout('start', first, '--id', 'taken', '--no-wait', ...good());
     expect(stored).toMatchObject({ status: 0, err: expect.stringContaining('signed for 1 of 1') as string });
+    const offered = await readdir(at('fleet/images'));
     for (const [device, id, words] of [
       [second, 'taken', 'there is a rollout taken already'],
       [first, 'free', `${first} is in the rollout taken`],
     ] as const) {
-      const refused = await rollout('start', device, '--id', id, '--no-wait', ...good());
+      const refused = await rollout('start', device, '--id', id, '--no-wait', ...bad());
       expect(refused).toMatchObject({ status: 64, err: expect.stringContaining(words) as string });
       expect(refused.err).not.toContain('signed for');
     }
+    expect(await readdir(at('fleet/images'))).toEqual(offered);
     expect(await rollout('halt', 'taken')).toMatchObject({ status: 0 });
   });
 
@@ -211,7 +214,7 @@ describe('wherry rollout', () => {
     const late = await rollout('halt', 'gated');
     expect(late).toMatchObject({ status: 64 });
     expect(late.err).toContain(
-      'the rollout gated is complete; halt is for one that is running or paused or undoing',
+      'the rollout gated is complete; halt is for one that is running, paused or undoing',
     );
   });
 
@@ -301,12 +304,43 @@ describe('wherry rollout', () => {
     expect(names.map(obeyed)).toEqual([['1.0'], ['1.0']]);
   });
 
+  it('[C303] reports the loss of its broker once, and its return when it is back', async () => {
+    const own = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
+    const { port } = new URL(own.url);
+    const fleet = ['--fleet', at('lost')];
+    await wherry([...fleet, 'fleet', 'init', 'harbour', '--broker', own.url]);
+    const stored = ['--id', 'lost', '--no-wait', '--no-undo', '--stop-all'];
+    expect(await wherry([...fleet, 'rollout', 'start', 'crane-1', ...stored])).toMatchObject({ status: 0 });
+    expect(await wherry([...fleet, 'rollout', 'pause', 'lost'])).toMatchObject({ status: 0 });
+    const { terminal, err, stop } = recordingTerminal();
+    const watching = main([...fleet, 'rollout', 'watch', 'lost'], {}, terminal);
+    await until(() => err().includes('paused; continue with'));
+    await own.close();
+    let attempts = 0;
+    const deaf = createServer((socket) => {
+      attempts += 1;
+      socket.destroy();
+    });
+    deaf.listen(Number(port), '127.0.0.1');
+    await until(() => attempts === 3);
+    expect(err()).not.toContain('the rollout continues');
+    deaf.close();
+    const back = await startEmbeddedBroker({ host: '127.0.0.1', port: Number(port) });
+    await until(() => err().includes('the rollout continues'));
+    stop();
+    await watching;
+    await back.close();
+    expect(err().match(/the broker is gone/g)).toHaveLength(1);
+    expect(err().match(/the rollout continues/g)).toHaveLength(1);
+  });
+
   it('refuses what it could not undo, invalid stages and unknown devices', async () => {
     const [name = ''] = someDevices(1, { running: 7 });
     while ((await run('status', name)).status !== 0);
     const start = (...args: string[]) => rollout('start', ...args, ...good());
-    const unknown = await start(name);
+    const unknown = await start('crane-new', name, '--stage', 'device:crane-new');
     expect(unknown).toMatchObject({ status: 64 });
+    expect(unknown.err).not.toContain('signed for');
     expect(unknown.err).toMatch(/runs version 7, which is not in this fleet directory, .* use --no-undo/);
     expect((await start(name, '--stage', 'half')).err).toContain('"half" is not a stage');
     expect((await start()).err).toContain('name the devices, or give one of --all and --devices-from');
@@ -318,5 +352,62 @@ describe('wherry rollout', () => {
     const plain = await start(name, '--no-undo', '--id', 'one-way');
     expect(plain).toMatchObject({ status: 0 });
     expect((await rollout('undo', 'one-way')).err).toContain('was started with --no-undo');
+  });
+});
+
+describe('wherry rollout while the broker is away', () => {
+  const away = (...args: string[]): Promise<Run> =>
+    wherry(['--fleet', at('away'), 'rollout', ...args, '--database', database()]);
+  // Paths on the command line are relative to the current directory.
+  const database = () => relative(process.cwd(), at('fleet/rollouts.db'));
+
+  beforeAll(async () => {
+    await wherry(['--fleet', at('away'), 'fleet', 'init', 'harbour', '--broker', 'mqtt://127.0.0.1:9']);
+    const stored = ['--id', 'stored', '--no-wait', '--no-undo', ...good()];
+    expect(await rollout('start', 'crane-away', ...stored)).toMatchObject({ status: 0 });
+    expect(await rollout('halt', 'stored')).toMatchObject({ status: 0 });
+  });
+
+  it.each(['watch', 'show', 'pause', 'resume', 'halt', 'undo', 'approve', 'sign'])(
+    '[C301] refuses an unknown ID: %s',
+    async (command) => {
+      expect(await away(command, 'nowhere')).toEqual({
+        status: 64,
+        out: '',
+        err: 'wherry: there is no rollout nowhere; see "wherry rollout list" (not-found)\n',
+      });
+    },
+  );
+
+  it('[C301] quotes an ID that no rollout can have', async () => {
+    expect((await away('show', '')).err).toContain('there is no rollout ""; see');
+    expect((await away('show', '\u001b[31m')).err).toContain('"\\u001b[31m"');
+  });
+
+  it('[C301] refuses an ID that is taken, and a change that its phase does not allow', async () => {
+    const taken = await away('start', 'crane-8', '--id', 'stored', '--stop-all');
+    expect(taken).toMatchObject({ status: 64, err: expect.stringContaining('already') as string });
+    const undone = await away('undo', 'stored');
+    expect(undone).toMatchObject({ status: 64, err: expect.stringContaining('--no-undo') as string });
+  });
+
+  it('[C301] resumes nothing, so that the same command can be repeated', async () => {
+    for (let time = 0; time < 2; time++) {
+      const resumed = await away('resume', 'stored');
+      expect(resumed).toMatchObject({ status: 69 });
+      expect(resumed.err).toContain('(broker-unreachable)');
+    }
+    expect((await away('show', 'stored')).out).toContain('stored  halted');
+    expect(await away('resume', 'stored', '--no-wait')).toMatchObject({
+      status: 0,
+      out: 'stored  running\n',
+    });
+  });
+
+  it('[C300] makes no database when it is refused', async () => {
+    expect(await wherry(['--fleet', at('away'), 'rollout', 'start', 'crane-9', '--stop-all'])).toMatchObject({
+      status: 69,
+    });
+    expect(await readdir(at('away'))).not.toContain('rollouts.db');
   });
 });

@@ -72,6 +72,32 @@ describe('[C279] a file of another kind is refused by its name', () => {
   });
 });
 
+describe('[C279] a file that cannot be read is refused with the reason', () => {
+  it.each([
+    [['countersign', 'DIR'], 'the command DIR cannot be read: it is a directory; name a file'],
+    [['countersign', 'NONE'], 'the command NONE cannot be read: no such file'],
+    [['trust', 'root', 'show', 'DIR'], 'DIR cannot be read: it is a directory'],
+    [['image', 'discover', 'example.com/web', '--ca', 'DIR'], 'the certificates DIR cannot be read: it is a'],
+    [
+      ['deploy', 'crane-7', '--stop-all', '--signing-key', 'DIR'],
+      'the signing key DIR cannot be read: it is a',
+    ],
+  ])('by %j', async (args, words) => {
+    mkdirSync(at('dir'), { recursive: true });
+    const path: Readonly<Record<string, string>> = { DIR: at('dir'), NONE: at('none') };
+    const said = await refusal(...args.map((arg) => path[arg] ?? arg));
+    expect(said).toContain(words.replace('DIR', 'dir').replace('NONE', 'none'));
+    expect(said).toMatch(/^64 /);
+  });
+
+  it('as one that fleet.toml names', async () => {
+    const toml = readFileSync(at('fleet/fleet.toml'), 'utf8');
+    writeFileSync(at('fleet/fleet.toml'), toml.replace(/^url = .*$/m, '$&\nca = "images"'));
+    const said = await refusal('status').finally(() => writeFileSync(at('fleet/fleet.toml'), toml));
+    expect(said).toContain('70 wherry: fleet.toml: the file images cannot be read: it is a directory');
+  });
+});
+
 describe('[C279] a path that cannot be written is named as it was given', () => {
   it('by --sign-only and by enrol', async () => {
     const output = ['--sign-only', '-o', at('none/x.cbor')];
@@ -104,6 +130,16 @@ describe('a value that an option does not take', () => {
     [['rollout', 'list', '--database', 'mysql://x/y'], '--database takes a SQLite file, or postgres://'],
     [['rollout', 'list', '--database', 'postgres:x'], '--database takes a SQLite file, or postgres://'],
     [['rollout', 'start', 'crane-7', '--stage', '0%'], '"0%" is not a stage'],
+    [
+      ['rollout', 'start', 'crane-7', '--soak', '90d'],
+      '--soak is too long: commands of this fleet are valid',
+    ],
+    [['rollout', 'start', 'crane-7', '--answer-within', '90d'], '--answer-within is too long'],
+    [['rollout', 'start', 'crane-7', '--answer-within', '0s'], '--answer-within takes at least a second'],
+    [['deploy', 'crane-7', '--memory', 'x'], '--memory takes a quantity such as 64Mi, not "x"'],
+    [['deploy', 'crane-7', '--cpu', ''], '--cpu takes a quantity such as 500m'],
+    [['deploy', 'crane-7', '--cpu', '1,5'], '--cpu takes a quantity such as 500m'],
+    [['rollout', 'start', 'crane-7', '--tasks', 'many'], '--tasks takes a quantity such as 32'],
     [['rollout', 'start', 'crane-7', '--errors', '101%'], 'It takes percent such as 5 or 0.5%'],
     [['sim', '1', '--prefix', 'Crane'], '--prefix takes lower-case words'],
     [['sim', '11', '--prefix', 'x'.repeat(62)], '--prefix takes lower-case words'],
