@@ -220,6 +220,33 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     expect(told).not.toContain('timed out');
   });
 
+  it.each(['TERM', 'INT'])(
+    'end an app at once when SIG%s comes before it has begun [C294]',
+    async (signal) => {
+      await board.copyIn(
+        Buffer.from(`#!/bin/sh\ncase " $* " in *" start "*) sleep 1 ;; esac\nexec crun "$@"\n`),
+        '/root/crun-that-starts-late',
+        0o755,
+      );
+      const apps = [app(polite, { settings: { 'wherry/stop-signal': `SIG${signal}` } })];
+      const pod = await install(`prompt${signal.toLowerCase()}`, apps, '/root/crun-that-starts-late');
+      const unit = unitsOf(pod);
+      // Each stop comes as soon as systemd knows the process that it has to wait for.
+      const results = await board.check(
+        `for round in $(seq ${Math.ceil(rounds / 2)}); do
+         systemctl start --no-block ${unit}
+         until [ "$(systemctl show -P MainPID ${unit})" -gt 0 ]; do :; done
+         systemctl stop ${unit}
+         systemctl show -P Result ${unit}
+         systemctl reset-failed ${unit} 2>/dev/null || true
+       done`,
+        { timeoutMs: 300_000 },
+      );
+      expect(new Set(results.trim().split('\n'))).toEqual(new Set(['exit-code']));
+    },
+    330_000,
+  );
+
   /** How a stop of the only app of `pod` ended, and what systemd and the app wrote. */
   const stopped = async (pod: CompiledPod): Promise<{ result: string; lines: string }> => {
     const unit = unitsOf(pod);

@@ -2,26 +2,22 @@
 export const releaseScriptPath = 'release-app';
 
 /**
- * Starts a created container. systemd runs the script once it tracks the container's process, whose
- * ID it passes in MAINPID. A start that fails here must end the process itself: as the first
- * process of a PID namespace it ignores every signal but SIGKILL, so systemd would wait for it
- * until the stop timeout.
+ * Starts the created container of a holder. systemd runs the script once it tracks the container's
+ * process, whose ID it passes in MAINPID. A start that fails here must end the process itself, so
+ * that the failure is the result of the start.
  */
 export const releaseScript = `#!/bin/sh
-# Starts the process of a created container.
+# Starts the process of a created holder.
 set -u
-dir=$1 crun=$2 id=$3 namespaces=\${4-}
+dir=$1 crun=$2 id=$3 namespaces=$4
 
 fail() {
   echo "$1" >&2
   # Kills only after systemd has seen this script end, so that its failure is the result of the start, and not the signal.
   [ -z "\${MAINPID-}" ] ||
-    (trap '' TERM; while kill -0 $$; do sleep 0.1; done; kill -KILL "$MAINPID") 2>/dev/null &
+    (while kill -0 $$; do sleep 0.1; done; kill -KILL "$MAINPID") 2>/dev/null &
   exit 1
 }
-
-# The created process ignores the stop signal, and so does an app that has just begun.
-trap 'fail "$id was stopped before it had begun"' TERM
 
 # crun does not end it with a newline.
 pid=
@@ -29,7 +25,7 @@ read -r pid <"$dir/pid" || [ -n "$pid" ] || fail "crun has left no process ID in
 [ "\${MAINPID-}" = "$pid" ] || fail "crun has created process $pid, but systemd follows \${MAINPID:-none}"
 
 # Bundles are constant, process IDs change: the bundles of apps name this link.
-[ -z "$namespaces" ] || ln -sfn "/proc/$pid/ns" "$namespaces" || fail "$namespaces cannot be made"
+ln -sfn "/proc/$pid/ns" "$namespaces" || fail "$namespaces cannot be made"
 
 "$crun" --root="$dir" --cgroup-manager=disabled start "$id" || fail "crun did not start $id"
 `;

@@ -1,12 +1,15 @@
+import { stopSignalNumbers } from './stop-script.ts';
+
 /** Name of the script below the pod's directory. */
 export const startScriptPath = 'start-app';
 
 /**
- * The same script for every app: it mounts a fresh writable layer over the image and becomes `crun
- * create`, which exits when the app's process exists and waits for its release. systemd then finds
- * exactly one process, its own child. The script is in the pod's directory, so that a pod runs
- * without wherry. Its arguments are checked names and wherry's own paths; text of an app (its exec
- * line, environment, paths) is in the bundle and never reaches a shell.
+ * The same script for every app: it mounts a fresh writable layer over the image and runs `crun
+ * create`, which exits when the app's process exists and waits for its release. The process is then
+ * a child of systemd, to which the script reports it before it releases it. The script is in the
+ * pod's directory, so that a pod runs without wherry. Its arguments are checked names and wherry's
+ * own paths; text of an app (its exec line, environment, paths) is in the bundle and never reaches
+ * a shell.
  *
  * The service has its own mount namespace, so the mounts disappear with the app, however it ends:
  * every start gets a clean layer, and nothing is left behind on the host. Only the layer of an app
@@ -15,7 +18,7 @@ export const startScriptPath = 'start-app';
  * and keeps a copy in a mount namespace of its own.
  */
 export const startScript = `#!/bin/sh
-# Creates an app's container, or runs an app to its end, in a fresh layer over its images; or runs its post-stop handler in the same one.
+# Starts an app, or runs it to its end, in a fresh layer over its images; or runs its post-stop handler in the same one.
 set -eu
 if [ "$1" = post-stop ]; then
   # In seconds; systemd's own limit is later.
@@ -44,6 +47,7 @@ hand_over() {
 
 # Here and below: systemd has made the cgroup and set its limits; crun must leave it alone.
 handle() {
+  unset NOTIFY_SOCKET
   hand_over "$@"
   status=0
   timeout -s KILL "$LIMIT" "$crun" --root="$dir" --cgroup-manager=disabled run --bundle "$bundle.post-stop" "$id.post-stop" || status=$?
@@ -143,7 +147,7 @@ hand_over "$@"
 if [ -d "$bundle.pre-start" ]; then
   # Only the app gets the sockets.
   (
-    unset LISTEN_FDS LISTEN_PID LISTEN_FDNAMES
+    unset LISTEN_FDS LISTEN_PID LISTEN_FDNAMES NOTIFY_SOCKET
     "$crun" --root="$dir" --cgroup-manager=disabled run --bundle "$bundle.pre-start" "$id.pre-start"
   ) || {
     status=$?
@@ -151,17 +155,27 @@ if [ -d "$bundle.pre-start" ]; then
     exit "$status"
   }
 fi
-# systemd gets the app's process ID before the app begins, so that it accepts its first notification. crun must not see the socket: it
-# would wait for that notification itself. The created process ignores every signal but SIGKILL.
-if [ "$what" = notify ]; then
-  socket=$NOTIFY_SOCKET
-  unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID
-  "$crun" --root="$dir" --cgroup-manager=disabled create --pid-file "$dir/pid" --bundle "$bundle" "$id"
-  read -r pid <"$dir/pid" || [ -n "$pid" ]
-  NOTIFY_SOCKET=$socket systemd-notify "MAINPID=$pid" &&
-    "$crun" --root="$dir" --cgroup-manager=disabled start "$id" || { kill -KILL "$pid"; exit 1; }
-  exit
-fi
 # crun stays as the parent of an app that runs once, so that systemd gets its exit status.
-exec "$crun" --root="$dir" --cgroup-manager=disabled "$what" --pid-file "$dir/pid" --bundle "$bundle" "$id"
+if [ "$what" = run ]; then
+  exec "$crun" --root="$dir" --cgroup-manager=disabled run --pid-file "$dir/pid" --bundle "$bundle" "$id"
+fi
+
+fail() {
+  echo "$1" >&2
+  # Kills only after systemd has seen this script end, so that its failure is the result of the start, and not the signal.
+  (while kill -0 $$; do sleep 0.1; done; kill -KILL "$pid") 2>/dev/null &
+  exit 1
+}
+
+# crun must not see the socket: it would wait for a notification of the app itself.
+socket=$NOTIFY_SOCKET
+unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID
+"$crun" --root="$dir" --cgroup-manager=disabled create --pid-file "$dir/pid" --bundle "$bundle" "$id"
+read -r pid <"$dir/pid" || [ -n "$pid" ] # crun does not end it with a newline
+
+# The created process ignores every signal but SIGKILL, and an app that has just begun ignores its stop signal. systemd waits only for a
+# process that it knows, so it gets the process ID after the trap is set, and before the app begins.
+trap 'fail "$id was stopped while it started"' ${stopSignalNumbers.join(' ')}
+NOTIFY_SOCKET=$socket systemd-notify "MAINPID=$pid" || fail "systemd cannot be notified of process $pid"
+"$crun" --root="$dir" --cgroup-manager=disabled start "$id" || fail "crun did not start $id"
 `;

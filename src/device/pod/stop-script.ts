@@ -27,6 +27,12 @@ export function signalNumber(signal: string): number {
   return number + Number(offset);
 }
 
+/** All of them that a process can handle. */
+export const stopSignalNumbers: readonly number[] = [
+  ...Object.values(numbers).filter((number) => number !== 9),
+  ...Array.from({ length: 30 }, (_, index) => 35 + index),
+];
+
 /**
  * Ends an app that cannot receive its stop signal. systemd runs it before it sends that signal.
  *

@@ -86,11 +86,11 @@ export interface ServiceInput {
 }
 
 /**
- * systemd tracks the one process that `crun create` leaves: it is PID 1's child before that command
- * has ended, and it does not begin before ExecStartPost=. With PIDFile=, systemd would read the
- * process ID of an app that ends at once only after it has exited.
+ * systemd learns the app's process from the start script, which by then can kill it if a stop
+ * comes. A stop before that has no process to wait for: systemd's final SIGKILL ends the created
+ * one.
  */
-const followed = { Type: 'forking', GuessMainPID: true };
+const reported = { Type: 'forking', GuessMainPID: false, NotifyAccess: 'exec' };
 
 /**
  * The start script reports the app's process ID, and then the app that it is ready. Notifications
@@ -103,17 +103,6 @@ function notifying({ watchdogSeconds }: AppSettings) {
     ...{ Type: 'notify', NotifyAccess: 'all' },
     ...(watchdogSeconds === undefined ? {} : { WatchdogSec: watchdogSeconds, WatchdogSignal: 'SIGKILL' }),
   };
-}
-
-/** Starts a created process; `namespaces` is the link to the namespaces of a holder. */
-function release(
-  dir: string,
-  id: string,
-  places: PodPlaces,
-  host: HostFacts,
-  ...namespaces: readonly string[]
-): readonly string[] {
-  return ['/bin/sh', places.absolute(releaseScriptPath), dir, host.crunPath, id, ...namespaces];
 }
 
 /**
@@ -140,7 +129,7 @@ export function serviceUnit(input: ServiceInput): string {
   const mounts = [...layers.map(({ unit }) => unit), ...input.volumes];
   const id = places.containerId(app);
   const dir = places.runtime(id);
-  const script = (...what: readonly ['create' | 'notify' | 'run'] | readonly ['post-stop', string]) => [
+  const script = (...what: readonly ['create' | 'run'] | readonly ['post-stop', string]) => [
     ...['/bin/sh', places.absolute(startScriptPath), ...what, dir, String(settings.layerBytes)],
     ...[
       layers.map(({ where }) => `${where}/rootfs`).join(':'),
@@ -163,13 +152,12 @@ export function serviceUnit(input: ServiceInput): string {
   ];
   const succeeded = input.after.filter(({ once }) => once).map(({ unit }) => unit);
   const started = input.after.filter(({ once }) => !once).map(({ unit }) => unit);
-  const what = settings.once ? 'run' : settings.notify ? 'notify' : 'create';
-  const type = {
-    create: followed,
-    notify: notifying(settings),
-    // A run of a scheduled pod ends with its apps.
-    run: { Type: 'oneshot', RemainAfterExit: run === undefined },
-  }[what];
+  const type = settings.once
+    ? // A run of a scheduled pod ends with its apps.
+      { Type: 'oneshot', RemainAfterExit: run === undefined }
+    : settings.notify
+      ? notifying(settings)
+      : reported;
   const disks = mountUnitsOf(input.sources);
   // It exists from the end of the app to the end of the run, whose holder has the directory.
   const ended =
@@ -209,8 +197,7 @@ export function serviceUnit(input: ServiceInput): string {
       ...(input.sockets === undefined
         ? {}
         : { Environment: { WHERRY_SOCKETS: String(input.sockets.count) } }),
-      ExecStart: [script(what)],
-      ...(what !== 'create' ? {} : { ExecStartPost: [release(dir, id, places, host)] }),
+      ExecStart: [script(settings.once ? 'run' : 'create')],
       ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, settings)] }),
       ExecStopPost: [
         ...(input.postStop ? [script('post-stop', handlerLimit(settings))] : []),
@@ -315,7 +302,9 @@ export function holderUnit(input: {
       ...(scheduled ? { StartLimitIntervalSec: 0 } : { StartLimitIntervalSec: 120, StartLimitBurst: 5 }),
     },
     Service: {
-      ...followed,
+      // systemd tracks the one process that `crun create` leaves: it is PID 1's child before that
+      // command has ended, and it does not begin before ExecStartPost=.
+      ...{ Type: 'forking', GuessMainPID: true },
       RuntimeDirectory: [belowRun(dir)],
       RuntimeDirectoryMode: '0700',
       ExecStart: [
@@ -324,7 +313,16 @@ export function holderUnit(input: {
           ...['--pid-file', `${dir}/pid`, '--bundle', places.absolute('holder'), places.holderId],
         ],
       ],
-      ExecStartPost: [release(dir, places.holderId, places, host, places.namespaces)],
+      ExecStartPost: [
+        [
+          '/bin/sh',
+          places.absolute(releaseScriptPath),
+          dir,
+          host.crunPath,
+          places.holderId,
+          places.namespaces,
+        ],
+      ],
       ...(scheduled
         ? {}
         : {

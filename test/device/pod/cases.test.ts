@@ -167,20 +167,22 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     expect(words.slice(0, 3)).toEqual(['/bin/sh', `/var/lib/wherry/pods/${demoUuid}/start-app`, what]);
     if (layerBytes !== '') expect(words[4]).toBe(layerBytes);
   },
-  /**
-   * systemd follows the created process and then runs the script that releases it. The holder,
-   * which `app` may name, leaves a link.
-   */
-  'assert-release': (pod, app = '', ...link) => {
-    const unit = app === 'holder' ? holderOf(pod) : unitOf(pod, app);
+  /** The script that creates the process of an app tells it to systemd, and then releases it. */
+  'assert-reported': (pod, app = '') => {
+    const text = lines(unitOf(pod, app));
+    expect(text).toEqual(expect.arrayContaining(['Type=forking', 'GuessMainPID=no', 'NotifyAccess=exec']));
+    expect(text.join('\n')).not.toContain('ExecStartPost');
+  },
+  /** systemd follows the created holder and then runs the script that releases it. */
+  'assert-release-holder': (pod, link) => {
+    const unit = holderOf(pod);
     const [create, release] = ['ExecStart', 'ExecStartPost'].map((key) =>
       readWords(unit.find((directive) => directive.key === key)?.value ?? '', true),
     );
-    const id = app === 'holder' ? demoUuid : `${demoUuid}-${app}`;
-    expect(create?.at(-1)).toBe(id);
+    expect(create?.at(-1)).toBe(demoUuid);
     expect(release).toEqual([
       ...['/bin/sh', `/var/lib/wherry/pods/${demoUuid}/release-app`],
-      ...[`/run/wherry/apps/${id}`, '/usr/bin/crun', id, ...link],
+      ...[`/run/wherry/apps/${demoUuid}`, '/usr/bin/crun', demoUuid, link],
     ]);
     expect(lines(unit)).toEqual(expect.arrayContaining(['Type=forking', 'GuessMainPID=yes']));
   },
