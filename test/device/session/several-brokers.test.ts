@@ -83,7 +83,7 @@ describe.each(kinds)('a device with two brokers of %s', (_name, start) => {
   });
 });
 
-/** A device that has two sessions of `sessionMs` each, the address that it uses next, and its log. */
+/** A device after two sessions of `sessionMs` each: the address that it uses next, and its log. */
 async function twoSessions(addresses: readonly [string, ...string[]], sessionMs: number) {
   const clock = new FakeClock();
   const lines: string[] = [];
