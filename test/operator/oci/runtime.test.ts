@@ -13,6 +13,7 @@ import {
 import { parseRegistryReference } from '../../../src/operator/oci/registry-reference.ts';
 import { accountOf } from '../../../src/operator/oci/account.ts';
 import { appSettings } from '../../../src/device/pod/settings.ts';
+import { manifestOf } from '../../../src/operator/oci/app-manifest.ts';
 import { type AppDraft, configOf, runtimeOf } from '../../../src/operator/oci/runtime.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
@@ -179,6 +180,38 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
       { name: 'wherry/oci-default-group', value: '44' },
     ]);
     expect(warnings).toEqual([]);
+  });
+
+  it('has no length of the entrypoint without a command', () => {
+    const { annotations } = runtimeOf(config({ Entrypoint: ['/entry'] }), none);
+    expect(annotations.map(({ name }) => name)).not.toContain('wherry/oci-entrypoint-length');
+  });
+
+  it('has an empty value for a variable without one, a port in any case, and no volume at /', () => {
+    const { app, warnings } = runtimeOf(
+      config({
+        Cmd: ['/x'],
+        Env: ['BARE'],
+        ExposedPorts: { '80/TCP': {} },
+        Volumes: { '/': {}, '/data': {} },
+      }),
+      none,
+    );
+    expect(app).toMatchObject({
+      environment: [{ name: 'BARE', value: '' }],
+      ports: [{ name: 'tcp-80', protocol: 'tcp', port: 80 }],
+      mountPoints: [{ name: 'data', path: '/data' }],
+    });
+    expect(warnings).toEqual(['it has a volume at /, which would hide all of its files']);
+    expect(app && configOf(app, () => undefined)).not.toHaveProperty('WorkingDir');
+  });
+
+  it('drops a time of creation that is none', () => {
+    const frame = { name: parseAcIdentifier('app'), tag: undefined, arch: 'aarch64', labels: [], ...none };
+    const names = (created: string) =>
+      manifestOf(config({ Cmd: ['/x'] }, { created }), frame).manifest.annotations.map(({ name }) => name);
+    expect(names('2026-01-02T03:04:05Z')).toContain('created');
+    expect(names('yesterday')).not.toContain('created');
   });
 
   it.each<[string, string, string, number[]?]>([
@@ -409,6 +442,11 @@ describe('a health check of Docker (HealthConfig)', () => {
     ['with words that are none', { Test: ['CMD', 1] }, [/none that Docker knows/]],
     ['with a command for a shell in two', { Test: ['CMD-SHELL', 'a', 'b'] }, [/none that Docker knows/]],
     ['that is too long', { Test: ['CMD', 'x'.repeat(5000)] }, [/longer than a device takes/]],
+    [
+      'of too many words',
+      { Test: ['CMD', ...Array.from({ length: 65 }, () => 'x')] },
+      [/longer than a device takes/],
+    ],
   ])('%s is not run', (_name, check, expected) => {
     const { probe, warnings } = probeOf(check);
     expect(probe).toBeUndefined();

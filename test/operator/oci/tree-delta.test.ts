@@ -16,7 +16,7 @@ import {
 import { LayerTree } from '../../../src/operator/oci/layer-tree.ts';
 import { pathsOf, treeDelta } from '../../../src/operator/oci/tree-delta.ts';
 import { isRefusal } from '../../../src/core/refusal/refusal.ts';
-import { directory, file, type RawEntry, source, tar } from '../../support/raw-tar.ts';
+import { directory, file, pax, type RawEntry, source, tar } from '../../support/raw-tar.ts';
 
 let scratch: string;
 beforeEach(async () => {
@@ -144,6 +144,28 @@ describe('the delta from one tree to another', () => {
     expect(pathsOf(delta.tree)).toEqual(paths);
     expect(delta.removed).toEqual(removed);
     expect(delta.isEmpty).toBe(paths.length + removed.length === 0);
+  });
+
+  it('has a directory whose time or attributes differ, and removals in the order of their bytes', async () => {
+    const attributes = (...names: string[]) => [
+      pax(Object.fromEntries(names.map((name) => [`SCHILY.xattr.user.${name}`, 'x']))),
+      directory('d'),
+    ];
+    for (const layers of [
+      [[directory('d')], [{ ...directory('d'), mtime: 5 }]],
+      [attributes('a', 'b'), attributes('a')],
+      [attributes('a'), attributes('b')],
+    ]) {
+      const [before, after] = await treesOf(layers);
+      if (before === undefined || after === undefined) throw new Error('two layers make two trees');
+      expect(pathsOf(treeDelta(before, after).tree)).toEqual(['/d']);
+    }
+    const [before, after] = await treesOf([
+      [file('b'), file('a-b'), file('a/b')],
+      [file('.wh.b'), file('.wh.a-b'), file('a/.wh.b')],
+    ]);
+    if (before === undefined || after === undefined) throw new Error('two layers make two trees');
+    expect(treeDelta(before, after).removed).toEqual(['/a-b', '/a/b', '/b']);
   });
 
   it('produces the other tree, with a whitelist only if something is removed', async () => {
