@@ -59,3 +59,10 @@ export function formatTable(
 function toCell(cell: Cell | string): Cell {
   return typeof cell === 'string' ? { text: cell } : cell;
 }
+
+/** Names in a sentence: all, or the first eight and the number of the others. */
+export function firstNames(names: readonly string[]): string {
+  const most = 8;
+  const more = names.length - most;
+  return names.slice(0, most).join(', ') + (more > 0 ? ` and ${more} more` : '');
+}

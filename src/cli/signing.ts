@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { isRefusal, Refusal, unreadableFile } from '../core/refusal/index.ts';
+import { Refusal, refusalAt, unreadableFile } from '../core/refusal/index.ts';
 import type { Sign } from '../operator/fleet/index.ts';
 import type { SigningFlags } from './flags.ts';
 
@@ -24,9 +24,8 @@ export function signerOf(flags: SigningFlags): Sign | undefined {
   return async (payload, atSeconds) => {
     const { signDetached } = await import('../wire/trust/sign.ts');
     const key = await readInput(signingKey, 'the signing key');
-    return await signDetached(payload, key, atSeconds).catch((cause: unknown) => {
-      if (!isRefusal(cause)) throw cause;
-      throw new Refusal(cause.code, `the signing key ${signingKey}: ${cause.message}`, { cause });
+    return await signDetached(payload, key, atSeconds).catch((error: unknown) => {
+      throw refusalAt(`the signing key ${signingKey}`, error);
     });
   };
 }

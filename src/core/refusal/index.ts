@@ -12,4 +12,4 @@ export {
   reasonOf,
   unreadableFile,
 } from './local-error.ts';
-export { isRefusal, Refusal } from './refusal.ts';
+export { isRefusal, Refusal, refusalAt } from './refusal.ts';

@@ -19,6 +19,11 @@ export class Refusal extends Error {
   }
 }
 
+/** A refusal with `where` before its sentence; any other error unchanged. */
+export function refusalAt(where: string, error: unknown): unknown {
+  return isRefusal(error) ? new Refusal(error.code, `${where}: ${error.message}`, { cause: error }) : error;
+}
+
 /** Whether `error` is a refusal, optionally with one of `codes`. */
 export function isRefusal(error: unknown, ...codes: RefusalCode[]): error is Refusal {
   return error instanceof Refusal && (codes.length === 0 || codes.includes(error.code));

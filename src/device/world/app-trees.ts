@@ -11,7 +11,7 @@ import {
   resolveDependencies,
 } from '../../image/appc/index.ts';
 import { type Rendering, renderingId } from '../jobs/render/index.ts';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal, refusalAt } from '../../core/refusal/index.ts';
 import type { StoredImage } from '../store/index.ts';
 import type { DesiredState } from '../../wire/trust/index.ts';
 
@@ -110,6 +110,6 @@ export function renderingsOf(desired: DesiredState, images: readonly StoredImage
 
 /** The error of a pod with its name: apps of several pods often have the same name. */
 export function ofPod(name: string, error: unknown): unknown {
-  if (!isRefusal(error) || error.message.includes(`pod ${name}`)) return error;
-  return new Refusal(error.code, `pod ${name}: ${error.message}`, { cause: error });
+  const isNamed = isRefusal(error) && error.message.includes(`pod ${name}`);
+  return isNamed ? error : refusalAt(`pod ${name}`, error);
 }

@@ -5,7 +5,7 @@ import { defaultArchiveLimits } from '../../image/tar/index.ts';
 import { readArchive, type ArchiveSummary } from '../../image/aci/index.ts';
 import { labelValue, type ImageName } from '../../image/appc/index.ts';
 import type { Clock } from '../../core/ports/index.ts';
-import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, localErrorOf, Refusal, refusalAt } from '../../core/refusal/index.ts';
 import { type DownloadPorts, fetchSmall } from '../../wire/http/index.ts';
 import type { Endpoint } from './discovery.ts';
 
@@ -127,8 +127,7 @@ async function judge(
     requireAsked(image, summary.manifest);
     return { summary, url, signedBy: fingerprint };
   } catch (error) {
-    if (!isRefusal(error)) throw error;
-    throw new Refusal(error.code, `${image.name}: ${error.message}`, { cause: error });
+    throw refusalAt(image.name, error);
   }
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { readArchive } from '../../image/aci/index.ts';
 import { defaultArchiveLimits } from '../../image/tar/index.ts';
 import { sanitizeAcName, type ImageId, type ImageManifest } from '../../image/appc/index.ts';
-import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { asLocalRefusal, isRefusal, Refusal, refusalAt } from '../../core/refusal/index.ts';
 import { statImage } from '../build/index.ts';
 
 /** An `.aci` file that was read completely, with what a desired state needs of it. */
@@ -57,8 +57,7 @@ export async function readImageFile(path: string): Promise<OfferedImage> {
       offeredAs: `${sanitizeAcName(manifest.name) ?? 'image'}-${sha256.slice(0, 16)}.aci`,
     };
   } catch (error) {
-    if (!isRefusal(error)) throw asLocalRefusal(error, path);
-    throw new Refusal(error.code, `${path}: ${error.message}`, { cause: error });
+    throw isRefusal(error) ? refusalAt(path, error) : asLocalRefusal(error, path);
   }
 }
 

@@ -1,4 +1,4 @@
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, refusalAt } from '../../core/refusal/index.ts';
 import {
   decodeEnvelope,
   encodeDesiredState,
@@ -81,10 +81,8 @@ export async function signatureOf(fleet: FleetDirectory, sign?: Sign): Promise<S
   // Loads OpenPGP only when something is signed.
   const { signDetached } = await import('../../wire/trust/sign.ts');
   return (payload, atSeconds) =>
-    signDetached(payload, key, atSeconds, copies).catch((cause: unknown) => {
-      if (!isRefusal(cause)) throw cause;
-      const file = fleet.keyPath('deploy', 'private');
-      throw new Refusal(cause.code, `${file}: ${cause.message}`, { cause });
+    signDetached(payload, key, atSeconds, copies).catch((error: unknown) => {
+      throw refusalAt(fleet.keyPath('deploy', 'private'), error);
     });
 }
 

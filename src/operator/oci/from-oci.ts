@@ -4,7 +4,7 @@ import { sourceEntries } from '../../image/tree/index.ts';
 import { withScratch, writeAci, writeOutput, type BuiltArchive } from '../build/index.ts';
 import type { ArchiveLimits } from '../../image/tar/index.ts';
 import type { ImageManifest } from '../../image/appc/index.ts';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { Refusal, refusalAt } from '../../core/refusal/index.ts';
 import { imageName, manifestOf } from './app-manifest.ts';
 import { wholeBlob, type BlobSource } from './blobs.ts';
 import { defaultUnpackedBytes, operatorLimits } from './operator-limits.ts';
@@ -137,8 +137,7 @@ function within<T>(what: string, judge: () => T): T {
   try {
     return judge();
   } catch (error) {
-    if (!isRefusal(error)) throw error;
-    throw new Refusal(error.code, `${what}: ${error.message}`, { cause: error });
+    throw refusalAt(what, error);
   }
 }
 

@@ -10,7 +10,7 @@ import { defaultArchiveLimits, BatchedSink, TarWriter } from '../../image/tar/in
 import { readArchive } from '../../image/aci/index.ts';
 import { readInput, statImage, withScratch, writeOutput } from '../build/index.ts';
 import { labelValue, serializeImageManifest, type ImageManifest } from '../../image/appc/index.ts';
-import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
+import { localErrorOf, Refusal, refusalAt } from '../../core/refusal/index.ts';
 import { ociPlatform } from './platform.ts';
 import { configOf, type AppDraft } from './runtime.ts';
 
@@ -140,8 +140,7 @@ async function writeLayer(
     const failure = await writing.catch((cause: unknown) => cause);
     if (localErrorOf(failure) !== undefined) throw failure;
     if (localErrorOf(error) !== undefined) throw error;
-    if (isRefusal(error)) throw new Refusal(error.code, `${file}: ${error.message}`, { cause: error });
-    throw error;
+    throw refusalAt(file, error);
   }
 }
 

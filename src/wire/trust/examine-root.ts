@@ -1,4 +1,4 @@
-import { Refusal } from '../../core/refusal/index.ts';
+import { Refusal, refusalAt } from '../../core/refusal/index.ts';
 import { readCertificates } from './certificates.ts';
 import { verifyEnvelope } from './command-signature.ts';
 import { decodeEnvelope } from './envelope.ts';
@@ -74,8 +74,7 @@ async function verifiedBy(
 /** Names the root whose keys were used: a root is signed by those of two roots. */
 function naming(whose: string): (error: unknown) => never {
   return (error) => {
-    if (!(error instanceof Refusal)) throw error;
-    throw new Refusal(error.code, `by the role root of ${whose}: ${error.message}`, { cause: error });
+    throw refusalAt(`by the role root of ${whose}`, error);
   };
 }
 

@@ -21,7 +21,7 @@ import {
   type DesiredContent,
   type OfferedImage,
 } from '../../../operator/fleet/index.ts';
-import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal, refusalAt } from '../../../core/refusal/index.ts';
 import type { SecretValue } from '../../../wire/trust/index.ts';
 import { findByName } from './image-discover.ts';
 import { podFromFile } from './pod-files.ts';
@@ -116,9 +116,8 @@ function requireQuantities({ memory, cpu, tasks }: ContentFlags): void {
 function volumeOf(text: string): Volume {
   try {
     return parseVolumeString(text);
-  } catch (cause) {
-    if (!isRefusal(cause)) throw cause;
-    throw new Refusal(cause.code, `--volume ${JSON.stringify(text)}: ${cause.message}`, { cause });
+  } catch (error) {
+    throw refusalAt(`--volume ${JSON.stringify(text)}`, error);
   }
 }
 

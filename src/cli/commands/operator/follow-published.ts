@@ -2,7 +2,7 @@ import { isOutcome, type Outcome, type Progress, type Published } from '../../..
 import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import type { Context } from '../../context.ts';
 import type { WaitFlags } from '../../flags.ts';
-import { formatBytes } from '../../format.ts';
+import { firstNames, formatBytes } from '../../format.ts';
 import { LiveLines, paint, type Colour } from '../../terminal.ts';
 
 /**
@@ -64,19 +64,11 @@ export async function finish(
   if (first === undefined) return;
   // An outcome has its line already.
   const silent = others.flatMap(({ device, refusal }) => (refusal === undefined ? [] : [device]));
-  if (silent.length > 0) terminal.err(`without an outcome as well: ${listed(silent)}\n`);
+  if (silent.length > 0) terminal.err(`without an outcome as well: ${firstNames(silent)}\n`);
   const { device, outcome, refusal } = first;
   if (refusal !== undefined) throw refusal;
   if (outcome !== undefined && outcome.phase !== 'committed') throw refusalOf(device, outcome);
 }
-
-/** The names, or the first twenty and the number of the others. */
-function listed(devices: readonly string[]): string {
-  const more = devices.length - namedAtMost;
-  return `${devices.slice(0, namedAtMost).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
-}
-
-const namedAtMost = 20;
 
 function refusalOf(device: string, outcome: Exclude<Outcome, { phase: 'committed' }>): Refusal {
   const what = {

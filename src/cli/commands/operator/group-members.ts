@@ -12,9 +12,7 @@ import {
 import { parseAcName } from '../../../image/appc/index.ts';
 import { isInShare, type Share } from '../../../wire/trust/index.ts';
 import type { Context } from '../../context.ts';
-
-/** How many devices a note names. */
-const namedAtMost = 8;
+import { firstNames } from '../../format.ts';
 
 /**
  * What to follow: for a group, each of its devices. Notes on standard error name the devices that
@@ -47,10 +45,8 @@ export function followed(
   const { fleet } = means.fleet.config;
   const silent = listed.filter((device) => !reporting.has(device) && isInShare(share, fleet, device));
   if (silent.length > 0) {
-    const more = silent.length - namedAtMost;
-    const names = silent.slice(0, namedAtMost).join(', ') + (more > 0 ? ` and ${more} more` : '');
     terminal.err(
-      `not waited for, although fleet.toml lists them in ${group}: the broker has no report of ${names}\n`,
+      `not waited for, although fleet.toml lists them in ${group}: the broker has no report of ${firstNames(silent)}\n`,
     );
   }
   return members;

@@ -5,7 +5,7 @@ import { rm, stat } from 'node:fs/promises';
 import { inspectArchive, type ArchiveListing, readArchive } from '../../../image/aci/index.ts';
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { labelValue } from '../../../image/appc/index.ts';
-import { asLocalRefusal, isRefusal, localErrorOf, Refusal } from '../../../core/refusal/index.ts';
+import { asLocalRefusal, isRefusal, localErrorOf, Refusal, refusalAt } from '../../../core/refusal/index.ts';
 import { accountNote, programNote, statImage } from '../../../operator/build/index.ts';
 import type { Context } from '../../context.ts';
 import { deviceNotes } from './device-notes.ts';
@@ -134,7 +134,6 @@ async function ofFile<T>(file: string, read: (source: AsyncIterable<Uint8Array>)
   try {
     return await read(createReadStream(file));
   } catch (error) {
-    if (!isRefusal(error)) throw asLocalRefusal(error, file);
-    throw new Refusal(error.code, `${file}: ${error.message}`, { cause: error });
+    throw isRefusal(error) ? refusalAt(file, error) : asLocalRefusal(error, file);
   }
 }

@@ -5,7 +5,7 @@ import { inspectArchive, type ArchiveListing } from '../../../image/aci/index.ts
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { serializeImageManifest } from '../../../image/appc/index.ts';
 import { FleetDirectory, readImageFile, requireSignature } from '../../../operator/fleet/index.ts';
-import { isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
+import { isRefusal, refusalAt, unreadableFile } from '../../../core/refusal/index.ts';
 import { addSignature, formatFingerprint, signDetached } from '../../../wire/trust/sign.ts';
 import { signatureBlocks, signatureVerifier } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
@@ -69,8 +69,7 @@ export async function signImages(
     const atSeconds = Math.floor(context.clock.nowMs() / 1000);
     const signature = await signDetached(createReadStream(file), key, atSeconds, copies).catch(
       (error: unknown) => {
-        if (!isRefusal(error, 'input-invalid')) throw error;
-        throw new Refusal(error.code, `${path}: ${error.message}`, { cause: error });
+        throw isRefusal(error, 'input-invalid') ? refusalAt(path, error) : error;
       },
     );
     const text = options.add === true ? await withOthers(image.signaturePath, signature, key) : signature;
@@ -95,8 +94,7 @@ async function withOthers(path: string, signature: string, key: string): Promise
       })
     : '';
   return await addSignature(asc, signature, key).catch((error: unknown) => {
-    if (!isRefusal(error)) throw error;
-    throw new Refusal(error.code, `${path}: ${error.message}`, { cause: error });
+    throw refusalAt(path, error);
   });
 }
 
@@ -144,8 +142,7 @@ async function signerOf(file: string, keys: readonly string[], atSeconds: number
     for await (const chunk of createReadStream(file)) verifier.update(chunk as Buffer);
     return (await verifier.finish()).fingerprint;
   } catch (error) {
-    if (!isRefusal(error)) throw error;
-    throw new Refusal(error.code, `${file}: ${error.message}`, { cause: error });
+    throw refusalAt(file, error);
   }
 }
 
