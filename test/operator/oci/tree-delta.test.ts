@@ -154,6 +154,7 @@ describe('the delta from one tree to another', () => {
     for (const layers of [
       [[directory('d')], [{ ...directory('d'), mtime: 5 }]],
       [attributes('a', 'b'), attributes('a')],
+      [attributes('a'), attributes('a', 'b')],
       [attributes('a'), attributes('b')],
     ]) {
       const [before, after] = await treesOf(layers);
