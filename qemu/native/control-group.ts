@@ -20,7 +20,7 @@ const places = ['/sys/fs/cgroup', '/sys/fs/cgroup/unified'];
 const wanted = ['cpu', 'cpuset', 'io', 'memory', 'pids'];
 
 /** Where this machine's cgroup v2 hierarchy is mounted. @throws PreconditionError if it is not */
-export function hierarchy(): string {
+function hierarchy(): string {
   const found = places.find((path) => existsSync(path) && statfsSync(path).type === cgroup2Magic);
   if (found !== undefined) return found;
   throw new PreconditionError(
@@ -29,7 +29,7 @@ export function hierarchy(): string {
 }
 
 /** Whether systemd is this machine's PID 1, which then owns the hierarchy. */
-export function hostHasSystemd(): boolean {
+function hostHasSystemd(): boolean {
   return existsSync('/run/systemd/system');
 }
 

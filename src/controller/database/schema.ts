@@ -1,7 +1,7 @@
 import { numberOf, unavailable, type Query } from './sql.ts';
 
 /** Version of the tables. A later version of wherry increases it and migrates older tables. */
-export const schemaVersion = 1;
+const schemaVersion = 1;
 
 /** The names of SQLite and PostgreSQL for 64-bit numbers and bytes. */
 const dialects = {

@@ -5,4 +5,3 @@
 export { driveRollout, type DriveOptions } from './drive-rollout.ts';
 export { countersignRollout, type Described } from './countersign-rollout.ts';
 export { prepareRollout, type RolloutRequest } from './prepare.ts';
-export { seenOf } from './seen.ts';

@@ -38,7 +38,7 @@ export async function readBrokerFiles(broker: Named): Promise<BrokerFiles> {
  * Why files that are being replaced cannot be used; undefined when they can. A half-written
  * certificate does not parse. A certificate whose key was not replaced yet does not match it.
  */
-export function whyUnusable({ ca, cert, key, password }: BrokerFiles): string | undefined {
+function whyUnusable({ ca, cert, key, password }: BrokerFiles): string | undefined {
   try {
     if (ca !== undefined) requireWhole(ca);
     if (cert !== undefined && key !== undefined) {

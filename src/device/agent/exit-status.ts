@@ -1,7 +1,7 @@
 import type { RefusalCode } from '../../core/refusal/index.ts';
 
 /** EX_CONFIG of sysexits.h. The unit names it in RestartPreventExitStatus=. */
-export const noRestartExitStatus = 78;
+const noRestartExitStatus = 78;
 
 /**
  * A visit to the broker is over, and a timer starts wherryd again. The unit names it in

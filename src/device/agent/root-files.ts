@@ -5,7 +5,7 @@ import { maxEnvelopeBytes } from '../../wire/trust/index.ts';
 import type { TrustPlaces } from '../store/index.ts';
 
 /** The file is beside the directories of keys, in both stores. */
-export const rootFileName = 'root.cbor';
+const rootFileName = 'root.cbor';
 
 /** A root that the administrator of the device or its image has put there. */
 export interface RootFile {

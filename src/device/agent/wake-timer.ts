@@ -40,7 +40,7 @@ Unit=wherryd.service
  * @returns whether the timer was active before, so this is not the first start after a boot
  * @throws Refusal `activation-failed` when systemd does not start the timer
  */
-export async function armWakeTimer(ports: WakePorts, intervalSeconds: number): Promise<boolean> {
+async function armWakeTimer(ports: WakePorts, intervalSeconds: number): Promise<boolean> {
   const { systemd, disk, units } = ports;
   const path = `${units}/${wakeTimer}`;
   const text = Buffer.from(wakeTimerText(intervalSeconds));
@@ -58,7 +58,7 @@ export async function armWakeTimer(ports: WakePorts, intervalSeconds: number): P
  * Removes the timer, which a resident wherryd does not need. A timer of that name that wherryd did
  * not write is left alone.
  */
-export async function disarmWakeTimer({ systemd, disk, units }: WakePorts): Promise<void> {
+async function disarmWakeTimer({ systemd, disk, units }: WakePorts): Promise<void> {
   const path = `${units}/${wakeTimer}`;
   const written = await disk.read(path, maxBytes);
   if (written === undefined || !Buffer.from(written).toString().startsWith(mark)) return;

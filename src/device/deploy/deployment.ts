@@ -19,7 +19,7 @@ import type { DeploymentObserver, ProbationTerms, StateKeeper, World } from './w
  * How many times an activation is begun. A device that goes down each time, or whose disk takes no
  * end, returns to the previous set.
  */
-export const maxActivationAttempts = 3;
+const maxActivationAttempts = 3;
 
 /**
  * Aborts a deployment because a newer one was accepted; its message is reported to the operator.

@@ -9,10 +9,9 @@ export {
   findRunningApp,
   parseAppUnits,
   type RunningApp,
-  unitsOfPod,
 } from './app-units.ts';
-export { type LogChoice, journalCommand, type LogLine, readLog } from './app-logs.ts';
-export { type DeviceStatus, deviceStatus, lastRecord, type SupervisorRecord } from './device-status.ts';
+export { type LogChoice, journalCommand, type LogLine } from './app-logs.ts';
+export { type DeviceStatus, lastRecord, type SupervisorRecord } from './device-status.ts';
 export { type DeviceStore, deviceStore, openDeviceStore } from './device-store.ts';
 export { askToCollect, catches, type GarbageList, listGarbage } from './garbage.ts';
 export { imageSummaries, type ImageSummary, storedImages } from './images.ts';
@@ -34,4 +33,4 @@ export {
   podCommand,
   type PodChange,
 } from './pods.ts';
-export { type AppLoad, type AppUsage, loadBetween, sampleUsage, usageOf, type UsageSample } from './usage.ts';
+export { type AppLoad, type AppUsage, loadBetween, sampleUsage, type UsageSample } from './usage.ts';

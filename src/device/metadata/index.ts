@@ -6,4 +6,4 @@
 export { metadataDocument, type PodMetadata, readMetadata } from './document.ts';
 export { metadataUnit } from './metadata-unit.ts';
 export { wantsMetadata } from './setting.ts';
-export { metadataKeyBytes, metadataPort, metadataUrl } from './token.ts';
+export { metadataKeyBytes, metadataUrl } from './token.ts';

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
 /** The port of the service at 127.0.0.1 in the network of an app; rkt used the same port. */
-export const metadataPort = 18112;
+const metadataPort = 18112;
 
 /**
  * Length of the device's key, in bytes. The key is made once, and signatures stay valid only with

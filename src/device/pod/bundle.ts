@@ -5,7 +5,7 @@ import { secretsTarget } from './secrets.ts';
 import type { ResolvedMount } from './volumes.ts';
 
 /** Kernel namespaces that apps of a pod share (pods.md), besides the network. */
-export const sharedNamespaces = ['pid', 'ipc', 'uts'] as const;
+const sharedNamespaces = ['pid', 'ipc', 'uts'] as const;
 
 export interface BundleInput {
   readonly appName: string;

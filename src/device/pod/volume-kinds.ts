@@ -11,7 +11,7 @@ export type VolumeKind =
   /** Memory of the one app that mounts it. */
   | { readonly kind: 'memory'; readonly bytes: bigint };
 
-export const keptVolumes = 'wherry/kept-volumes';
+const keptVolumes = 'wherry/kept-volumes';
 export const memoryVolumes = 'wherry/memory-volumes';
 
 /** Sizes from `min` up, and the range as text for refusals. */

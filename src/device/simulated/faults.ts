@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Refusal } from '../../core/refusal/index.ts';
 
 /** The faults of simulated devices. */
-export const faultKinds = {
+const faultKinds = {
   slow: 'each phase of a deployment takes twenty times as long',
   flapping: 'its connection is cut again and again',
   failing: 'no deployment survives its probation',

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { verityDigestForm, type Verity } from './verity.ts';
 
 /** The program of Debian's package fsverity: Node has no ioctl(2). */
-export const fsverityProgram = 'fsverity';
+const fsverityProgram = 'fsverity';
 
 /**
  * fs-verity by the program `fsverity` (fsverity-utils, its manual page), which makes one ioctl and

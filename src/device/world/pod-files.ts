@@ -214,7 +214,7 @@ export class PodFiles {
 }
 
 /** Every unit file of a pod. */
-export function unitsOf(pod: DeployedPod): string[] {
+function unitsOf(pod: DeployedPod): string[] {
   const services = pod.services.flatMap(({ unit, probe }) =>
     probe?.ask.kind === 'exec' ? [unit, probe.ask.unit] : [unit],
   );

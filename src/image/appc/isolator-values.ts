@@ -41,7 +41,7 @@ function tooSmall(at: string, value: unknown, is: string): SchemaFault {
   return new SchemaFault(at, `${JSON.stringify(written)} is ${is}${meant}`);
 }
 
-export const units: Read<bigint> = (value, at) => {
+const units: Read<bigint> = (value, at) => {
   const read = wholeUnits(quantity(value, at));
   if (read > maxWholeUnits) throw unexpected(at, 'a quantity up to 2^63-1', value);
   return read;

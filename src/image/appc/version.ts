@@ -4,7 +4,7 @@ import type { Read } from './fields.ts';
 /**
  * The version of the specification that this folder implements, and that manifests made here carry.
  */
-export const specVersion = '0.8.11';
+const specVersion = '0.8.11';
 
 // The grammar that semver.org 2.0.0 gives, with bounded repetition left to the length check.
 const semVer =

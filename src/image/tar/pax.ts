@@ -69,7 +69,7 @@ const xattrPrefix = 'SCHILY.xattr.';
  * Attributes that reach the image. `trusted.*` and `user.overlay.*` would forge overlayfs redirects
  * and whiteouts; `security.*` other than file capabilities belongs to the device's own policy.
  */
-export function isKeptXattr(name: string): boolean {
+function isKeptXattr(name: string): boolean {
   if (name === 'security.capability') return true;
   return name.startsWith('user.') && name.length > 'user.'.length && !name.startsWith('user.overlay.');
 }

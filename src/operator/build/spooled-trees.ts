@@ -26,7 +26,7 @@ export async function withSpooledTrees<T>(
 }
 
 /** Each archive is read once, however often its tree is requested. */
-export class SpooledTrees {
+class SpooledTrees {
   readonly #spool: FileHandle;
   readonly #spoolPath: string;
   readonly #trees = new Map<string, Directory>();

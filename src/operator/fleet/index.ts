@@ -7,7 +7,7 @@ export { hearLogs, signLogRequest } from './ask-logs.ts';
 export { noReportOf } from './broker-words.ts';
 export { compareWithBroker, type BrokerComparison } from './compare-with-broker.ts';
 export { compareMemory, mustRepeat } from './broker-memory.ts';
-export { composeDesired, desiredImage, nextVersion } from './compose.ts';
+export { desiredImage, nextVersion } from './compose.ts';
 export { requireDeviceKey } from './device-key-file.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
 export { type Authority, renewedCertificate } from './device-certificate.ts';
@@ -54,7 +54,7 @@ export {
   signingStates,
   writeDraft,
 } from './root-drafts.ts';
-export { isMember, parseTargetName, targetName, type TargetName } from './target-name.ts';
+export { isMember, targetName, type TargetName } from './target-name.ts';
 export { messageFor, namedSecrets, readSecrets } from './secrets.ts';
 export { forecastShare, isAddressed, readShare, shareInWords, type ShareFlags } from './share.ts';
 export {
@@ -65,4 +65,4 @@ export {
   signatureOf,
   signerOf,
 } from './sign-content.ts';
-export { type ChainedRoot, newestRoot, rootChain } from './root-chain.ts';
+export { type ChainedRoot, rootChain } from './root-chain.ts';

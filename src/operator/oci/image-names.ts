@@ -53,7 +53,7 @@ export function severalImages(images: readonly NamedImage[], source: string): Re
 }
 
 /** The full form of a name, with the host and the tag that Docker adds. */
-export function wholeName(name: string): string {
+function wholeName(name: string): string {
   const [path, tag = 'latest'] = splitName(name);
   const [first = '', ...rest] = path.split('/');
   const isHost = rest.length > 0 && (/[.:]/.test(first) || first === 'localhost');

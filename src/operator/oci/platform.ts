@@ -174,7 +174,7 @@ function ofLinux(architecture: string): Platform {
   return { os: 'linux', architecture, variant: '' };
 }
 
-export function formatPlatform({ os, architecture, variant }: Platform): string {
+function formatPlatform({ os, architecture, variant }: Platform): string {
   return [os || 'any', architecture || 'any', ...(variant === '' ? [] : [variant])].join('/');
 }
 

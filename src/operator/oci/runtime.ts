@@ -35,18 +35,18 @@ export interface ConvertedRuntime {
 }
 
 /** wherry's annotations for what the specification leaves open. */
-export const stopSignalAnnotation = 'wherry/stop-signal';
+const stopSignalAnnotation = 'wherry/stop-signal';
 /**
  * Docker's health check, kept for the conversion back to OCI; devices run the probe made from it.
  */
-export const healthcheckAnnotation = 'wherry/oci-healthcheck';
+const healthcheckAnnotation = 'wherry/oci-healthcheck';
 /** How many words of `exec` were the entrypoint. */
-export const entrypointAnnotation = 'wherry/oci-entrypoint-length';
+const entrypointAnnotation = 'wherry/oci-entrypoint-length';
 /**
  * The group that the image's account files gave to a user without one; the conversion back omits
  * it.
  */
-export const defaultGroupAnnotation = 'wherry/oci-default-group';
+const defaultGroupAnnotation = 'wherry/oci-default-group';
 
 /**
  * How many words of the image's `exec` are the entrypoint and not the command that a pod may

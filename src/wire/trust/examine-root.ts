@@ -84,7 +84,7 @@ function naming(whose: string): (error: unknown) => never {
  *
  * @throws {Refusal} `root-malformed`
  */
-export async function requireCertificates(root: RootDocument): Promise<void> {
+async function requireCertificates(root: RootDocument): Promise<void> {
   for (const [fingerprint, armored] of Object.entries(root.keys)) {
     const { certificates, unreadable } = await readCertificates([armored]);
     const [only] = certificates;

@@ -42,15 +42,7 @@ export { type ImageKey, keysForImage } from './keyring.ts';
 export { decodeLogRequest, encodeLogRequest, logLimits, type LogRequest } from './log-request.ts';
 export type { Role, RootDocument, Signers } from './root.ts';
 export { claimedFleet, claimedRootVersion, decodeRoot, encodeRoot } from './root-codec.ts';
-export {
-  type DeployEra,
-  eraAfter,
-  judgeRoot,
-  signersForImage,
-  signersOf,
-  signersOfRole,
-  trustedInEra,
-} from './root-judge.ts';
+export { type DeployEra, eraAfter, signersForImage, signersOf, trustedInEra } from './root-judge.ts';
 export { podUuid } from './pod-uuid.ts';
 export { isInShare, placeOnRing, ringPlaces, type Share } from './share.ts';
 export { alreadyVerified, type VerifiedPayload } from './verified-payload.ts';

@@ -8,7 +8,7 @@ export { decryptMessage } from './decrypt.ts';
 export { generateDeviceKey } from './device-key.ts';
 export { examineMessage, type Examined, type ExamineContext, type ExaminedSecret } from './examine.ts';
 export { examineLogRequest, type LogContext } from './examine-log-request.ts';
-export { examineRoot, type ExaminedRoot, requireCertificates, type RootContext } from './examine-root.ts';
+export { examineRoot, type ExaminedRoot, type RootContext } from './examine-root.ts';
 export { fingerprintOf, formatFingerprint } from './fingerprint.ts';
 export { signatureBlocks, signatureVerifier } from './image-signature.ts';
 export { readKeys, type KeyVerdict, type UnusableKey, type UsableKey } from './keys.ts';

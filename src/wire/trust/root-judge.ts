@@ -44,7 +44,7 @@ export function judgeRoot(
 }
 
 /** The certificates of a role. */
-export function signersOfRole(root: RootDocument, { keys, threshold }: Role): Signers {
+function signersOfRole(root: RootDocument, { keys, threshold }: Role): Signers {
   return { keys: keys.flatMap((key) => root.keys[key] ?? []), threshold };
 }
 

@@ -163,7 +163,7 @@ function deviceRows(view: DeviceView, roots: readonly ChainedRoot[] | undefined)
 }
 
 /** A broker that returns no presence may have lost it, or may not deliver it to this account. */
-export function linkCell(presence: Pick<Presence, 'up'> | undefined): Cell {
+function linkCell(presence: Pick<Presence, 'up'> | undefined): Cell {
   if (presence === undefined) return { text: 'unknown', colour: 'yellow' };
   return presence.up ? { text: 'up', colour: 'green' } : { text: 'down', colour: 'red' };
 }

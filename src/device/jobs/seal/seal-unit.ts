@@ -59,6 +59,6 @@ async function requireRoom(disk: Disk, secrets: string, what: string): Promise<v
 }
 
 /** The path of the sealed value of a secret. */
-export function sealedPath(secrets: string, digest: string): string {
+function sealedPath(secrets: string, digest: string): string {
   return join(secrets, `${digest}.cred`);
 }

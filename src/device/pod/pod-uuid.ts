@@ -1,1 +1,0 @@
-export { podUuid } from '../../wire/trust/index.ts';
