@@ -14,6 +14,8 @@ interface Limited {
   readonly name: string;
   readonly app: Isolators;
   readonly pod?: Isolators;
+  /** The source of a host volume of the app. */
+  readonly volume?: string;
 }
 
 /** The isolators of apps and pods. A limit above the board's own resources is not enforced. */
@@ -48,6 +50,7 @@ const chosen: readonly Limited[] = [
       { name: 'resource/memory', value: { limit: '9223372036854771712' } },
       { name: 'resource/block-bandwidth', value: { default: true, limit: '5M' } },
     ],
+    volume: '/srv/ssd/data',
   },
   {
     name: 'sets',
@@ -124,16 +127,21 @@ describe.each(oneBoard)('what is reported as enforced on %s', (boardName) => {
   beforeAll(async () => {
     scene = await Scene.start(boardName);
     const image = await scene.image('busybox', ['/usr/bin/busybox', 'sleep', '1000000']);
-    const wanted = pods.map(({ name, app, pod }) => ({
+    await scene.board.check(
+      'truncate -s 16M /var/tmp/ssd && mkfs.ext4 -q /var/tmp/ssd && mkdir /srv/ssd && mount /var/tmp/ssd /srv/ssd && mkdir /srv/ssd/data',
+    );
+    const wanted = pods.map(({ name, app, pod, volume }) => ({
       ...{ name, image },
       manifest: {
         apps: [
           {
             ...{ name: 'main', image: { id: image.id, name: image.name } },
             app: { exec: ['/usr/bin/busybox', 'sleep', '1000000'], user: '0', group: '0', isolators: app },
+            mounts: volume === undefined ? [] : [{ volume: 'data', path: '/srv' }],
           },
         ],
         isolators: pod ?? (hasSysctl ? sysctl : []),
+        volumes: volume === undefined ? [] : [{ name: 'data', kind: 'host', source: volume }],
       },
     }));
     const event = await scene.deploy(scene.desired(wanted), 1_000_000);
@@ -170,6 +178,22 @@ describe.each(oneBoard)('what is reported as enforced on %s', (boardName) => {
       }
     }
     if (scene.board.lacks.controllers === undefined && name !== 'sets') expect(compared).toBeGreaterThan(0);
+  });
+
+  it('is set for the disks of host volumes, too [C51]', async () => {
+    const [limit] = outcomeOf('shares').filter(({ name }) => name === 'resource/block-bandwidth');
+    if (scene.board.lacks.controllers === undefined) expect(limit?.outcome).toBe('modified');
+    if (limit?.outcome !== 'modified') return;
+    expect(limit.detail).toContain('for the disks of /var/lib/wherry/pods, /srv/ssd/data');
+    const lines = (await scene.board.check(`cat ${await groupOf('shares', 'main')}/io.max`)).split('\n');
+    for (const path of ['/var/lib/wherry/pods', '/srv/ssd/data']) {
+      const [device = ''] = (await scene.board.check(`findmnt -no MAJ:MIN -T ${path}`)).trim().split('\n');
+      // Limits apply to whole disks.
+      const disk = await scene.board.check(
+        `cd /sys/dev/block/${device.trim()}; test -e partition && cd -P ..; cat dev`,
+      );
+      expect(lines).toContainEqual(expect.stringContaining(`${disk.trim()} rbps=5000000 wbps=5000000`));
+    }
   });
 
   it('has no limit without a controller in the control group [C51]', async () => {

@@ -33,7 +33,7 @@ import { stopScript, stopScriptPath } from './stop-script.ts';
 import { mountUnit, serviceUnit, sliceUnit } from './units.ts';
 import { type VolumeKind, volumeKinds } from './volume-kinds.ts';
 import { refuseSharedMemory, sourceOf, volumeDirectories } from './volume-places.ts';
-import { resolveMounts, type ResolvedMount, sourcesOf } from './volumes.ts';
+import { disksOf, hostSources, resolveMounts, type ResolvedMount, sourcesOf } from './volumes.ts';
 
 type File = CompiledPod['files'][number];
 
@@ -81,7 +81,11 @@ export function compilePod(input: PodInput): CompiledPod {
   const facts = host.network ?? hostOnly;
   const named = input.metadataUrl !== undefined || hasSockets(effectiveApps(input));
   const network = choosePodNetwork(name, manifest, facts, named);
-  const limited: LimitedHost = { ...host, networkLimit: (bytes) => networkLimit(network, facts, bytes) };
+  const limited: LimitedHost = {
+    ...host,
+    networkLimit: (bytes) => networkLimit(network, facts, bytes),
+    disks: disksOf(input, hostSources(manifest)),
+  };
   const isolation = isolatePod(manifest.isolators, limited, network.kind);
   const holder = manifest.apps.length > 1;
   const schedule = podSchedule(manifest);
@@ -212,8 +216,8 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const { host, manifest } = input;
   const image = imageOf(podApp, input);
   const app = effectiveApp(podApp, image);
-  const isolation = isolateApp(podApp.name, app.isolators, limitsOfApp(context), pod);
   const mounts = resolveMounts(podApp, app, manifest);
+  const isolation = isolateApp(podApp.name, app.isolators, limitsOfApp(context, mounts), pod);
   const id = places.containerId(podApp.name);
   const settings = context.settings.get(podApp.name) ?? settingsOf(podApp, input, context.schedule);
   const secrets = secretsOf(podApp.name, settings, input);
@@ -371,11 +375,11 @@ function isForArm32({ manifest: { labels } }: PodImage): boolean {
   return labelValue(labels, 'os') === 'linux' && /^armv[67]l$/.test(labelValue(labels, 'arch') ?? '');
 }
 
-/**
- * The apps of a pod share its network, so the limit of an app can be enforced only if it is the
- * only app.
- */
-function limitsOfApp({ input, limited, network }: PodContext): LimitedHost {
+/** Apps of a pod share its network, so only that of a single app can be limited. */
+function limitsOfApp(context: PodContext, mounts: readonly ResolvedMount[]): LimitedHost {
+  const { input, network } = context;
+  const sources = mounts.flatMap(({ volume }) => sourcesOf(volume));
+  const limited = { ...context.limited, disks: disksOf(input, sources) };
   if (input.manifest.apps.length === 1 || network.kind !== 'attached') return limited;
   return {
     ...limited,

@@ -70,6 +70,11 @@ export interface PodInput {
   readonly metadataUrl?: string;
   /** Source of a host volume → the path to which its links lead. */
   readonly realSources?: ReadonlyMap<string, string>;
+  /**
+   * Those of these paths and of the directory of pods whose file system is on no block device;
+   * absent: none is known to be.
+   */
+  readonly diskless?: ReadonlySet<string>;
 }
 
 /** A probe; a unit runs its program, if it has one. */

@@ -15,4 +15,4 @@ export { type ProbeRules, usualRules } from './probe.ts';
 export { probeFiles } from './probe-script.ts';
 export { appSettings } from './settings.ts';
 export { mountUnit, podsTargetText } from './units.ts';
-export { resolveMounts } from './volumes.ts';
+export { hostSources, resolveMounts } from './volumes.ts';

@@ -12,11 +12,19 @@ export interface LimitOutcome {
   readonly networkBytesPerSecond?: bigint;
 }
 
-/**
- * The host, with the outcome of a limit in bytes per second in the network of the pod or the app.
- */
+/** The host, as it is for the limits of one pod or app. */
 export interface LimitedHost extends HostFacts {
+  /** The outcome of a limit in bytes per second in its network. */
   readonly networkLimit: (bytesPerSecond: bigint) => NetworkLimit;
+  readonly disks: UsedDisks;
+}
+
+/** Where a pod or an app reads and writes: the directory of pods, and its host volumes. */
+export interface UsedDisks {
+  /** Paths on a block device. */
+  readonly limited: readonly string[];
+  /** Paths on none that has limits: a file system in memory, of the network, or in layers. */
+  readonly others: readonly string[];
 }
 
 type LimitKind = Extract<
@@ -92,17 +100,13 @@ const limitRules: { readonly [K in LimitKind]: LimitRule<K> } = {
   },
   'resource/block-bandwidth': {
     controller: 'io',
-    apply: ({ limitBytesPerSecond }, host) => {
-      const limit = { path: host.directories.pods, limit: limitBytesPerSecond };
-      return done('modified', { IOReadBandwidthMax: limit, IOWriteBandwidthMax: limit }, oneDevice(host));
-    },
+    apply: ({ limitBytesPerSecond }, { disks }) =>
+      onDisks(disks, limitBytesPerSecond, 'IOReadBandwidthMax', 'IOWriteBandwidthMax'),
   },
   'resource/block-iops': {
     controller: 'io',
-    apply: ({ limitPerSecond }, host) => {
-      const limit = { path: host.directories.pods, limit: limitPerSecond };
-      return done('modified', { IOReadIOPSMax: limit, IOWriteIOPSMax: limit }, oneDevice(host));
-    },
+    apply: ({ limitPerSecond }, { disks }) =>
+      onDisks(disks, limitPerSecond, 'IOReadIOPSMax', 'IOWriteIOPSMax'),
   },
   'resource/network-bandwidth': {
     controller: undefined,
@@ -152,8 +156,18 @@ function done(outcome: 'enforced' | 'modified', directives: ResourceLimits, rema
   };
 }
 
-function oneDevice(host: HostFacts): string {
-  return `for the device of ${host.directories.pods} only`;
+/** systemd finds the block device of each path when it makes the control group. */
+function onDisks(
+  { limited, others }: UsedDisks,
+  limit: bigint,
+  ...keys: readonly (keyof ResourceLimits)[]
+): LimitOutcome {
+  if (limited.length === 0) {
+    return { directives: {}, outcome: 'ignored', detail: `no block device is below ${others.join(', ')}` };
+  }
+  const except = others.length === 0 ? '' : `, not of ${others.join(', ')}`;
+  const directives = Object.fromEntries(keys.map((key) => [key, { paths: limited, limit }]));
+  return done('modified', directives, `for the disks of ${limited.join(', ')}${except}`);
 }
 
 /**

@@ -38,9 +38,15 @@ export function mountUnit(
   };
 }
 
-/** The slice of a pod: the pod's isolators apply to all of its apps together (ace.md#isolators). */
+/**
+ * The slice of a pod: the pod's isolators apply to all of its apps together (ace.md#isolators).
+ * Nothing else delays it at boot, and systemd would limit the disk below a mount point that is
+ * still empty.
+ */
 export function sliceUnit(podName: string, limits: ResourceLimits): string {
-  return unitText({ Unit: { Description: `Pod ${podName}` }, Slice: limits });
+  const paths = Object.values(limits).flatMap((limit) => (typeof limit === 'object' ? limit.paths : []));
+  const mounts = paths.length === 0 ? [] : ['local-fs.target', ...mountUnitsOf(paths)];
+  return unitText({ Unit: { Description: `Pod ${podName}`, After: mounts }, Slice: limits });
 }
 
 export interface ServiceInput {

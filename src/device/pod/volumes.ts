@@ -7,6 +7,8 @@ import {
   type Volume,
 } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
+import type { PodInput } from './compiled-pod.ts';
+import type { UsedDisks } from './limits.ts';
 
 /** A volume at its place in an app. */
 export interface ResolvedMount {
@@ -58,6 +60,20 @@ export function resolveMounts(podApp: PodApp, app: App, manifest: PodManifest): 
     if (other !== undefined) throw refuse(`the mounts at ${other.target} and ${target} overlap`);
   }
   return mounts;
+}
+
+/** The sources of the host volumes of a pod. */
+export function hostSources({ apps, volumes }: PodManifest): readonly string[] {
+  const own = apps.flatMap(({ mounts }) => mounts.flatMap(({ appVolume }) => appVolume ?? []));
+  return [...volumes, ...own].flatMap((volume) => (volume.kind === 'host' ? [volume.source] : []));
+}
+
+/** The disks of the directory of pods and of host volumes at `sources`. */
+export function disksOf({ host, diskless, realSources }: PodInput, sources: readonly string[]): UsedDisks {
+  const volumes = sources.map((source) => realSources?.get(source) ?? source);
+  const paths = [...new Set([host.directories.pods, ...volumes])];
+  const isLimited = (path: string) => diskless?.has(path) !== true;
+  return { limited: paths.filter(isLimited), others: paths.filter((path) => !isLimited(path)) };
 }
 
 /** The paths that must be mounted for a volume: its source, and where the links in it lead. */

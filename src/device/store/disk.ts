@@ -34,6 +34,11 @@ export interface Disk {
   /** `path` with every link resolved; undefined when there is no such entry. */
   realPath(path: string): Promise<string | undefined>;
   /**
+   * Whether the file system that holds `path` is on a block device that systemd finds, so that its
+   * cgroup limits apply. False for one in memory, of the network, or in layers.
+   */
+  hasBlockDevice(path: string): Promise<boolean>;
+  /**
    * Creates a directory that only `owner` may enter, and missing parents. An existing directory
    * gets this owner.
    */

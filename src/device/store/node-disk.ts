@@ -10,6 +10,7 @@ import {
   realpath,
   rename,
   rm,
+  stat,
   statfs,
   type FileHandle,
 } from 'node:fs/promises';
@@ -19,6 +20,8 @@ import type { Disk, DiskEntry } from './disk.ts';
 
 const { O_CREAT, O_DIRECT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 const chunkBytes = 256 * 1024;
+/** statfs(2); systemd finds the block device below this file system by other means. */
+const btrfsMagic = 0x9123683e;
 
 /** The disk of the machine. */
 export function nodeDisk(): Disk {
@@ -60,6 +63,11 @@ export function nodeDisk(): Disk {
     list: async (path) => (await readdir(path).catch(ifMissing<string[]>([]))).sort(),
     look,
     realPath: (path) => realpath(path).catch(ifMissing(undefined)),
+    hasBlockDevice: async (path) => {
+      const { dev } = await stat(path);
+      // makedev(3): major 0 is not a block device.
+      return Math.floor(dev / 2 ** 8) % 2 ** 12 > 0 || (await statfs(path)).type === btrfsMagic;
+    },
     makeDirectory: async (path, owner) => {
       await mkdir(path, { recursive: true, mode: 0o700 });
       await chown(path, owner.uid, owner.gid);

@@ -15,7 +15,7 @@ type Kind =
   | 'credentials' // NAME:PATH, one line each; a name of letters, digits and `-`, and a path of wherry's
   | 'token' // letters, digits and `.:_/,=+-`, which systemd reads without unquoting
   | 'devices' // paths below /dev of letters, digits and `._:+@=-`, each with `r` or `rw`, one line each
-  | 'device-limit' // path of a file system, and a number for its device
+  | 'device-limits' // paths of file systems, and a number for the device of each
   | 'tokens' // several, space-separated
   | 'token-lines' // several, one line each
   | 'calendars' // expressions of systemd.time(7), one line each
@@ -111,10 +111,10 @@ const limits = {
   CPUQuota: 'percent',
   CPUWeight: 'number',
   TasksMax: 'number',
-  IOReadBandwidthMax: 'device-limit',
-  IOWriteBandwidthMax: 'device-limit',
-  IOReadIOPSMax: 'device-limit',
-  IOWriteIOPSMax: 'device-limit',
+  IOReadBandwidthMax: 'device-limits',
+  IOWriteBandwidthMax: 'device-limits',
+  IOReadIOPSMax: 'device-limits',
+  IOWriteIOPSMax: 'device-limits',
 } as const satisfies Record<string, Kind>;
 
 interface ValueOf {
@@ -130,7 +130,7 @@ interface ValueOf {
   readonly 'token-lines': readonly string[];
   readonly calendars: readonly string[];
   readonly devices: readonly { readonly path: string; readonly access: 'r' | 'rw' }[];
-  readonly 'device-limit': { readonly path: string; readonly limit: number | bigint };
+  readonly 'device-limits': { readonly paths: readonly string[]; readonly limit: number | bigint };
   readonly number: number | bigint;
   readonly percent: string;
   readonly 'yes-no': boolean;
@@ -206,7 +206,8 @@ const write: { readonly [K in Kind]: (value: ValueOf[K]) => readonly string[] } 
   percent: (value) => [matching(/^[0-9]+(?:\.[0-9]{1,2})?%$/, value)],
   devices: (value) =>
     value.map(({ path, access }) => `${matching(/^\/dev\/[A-Za-z0-9._:+@=/-]+$/, path)} ${access}`),
-  'device-limit': ({ path, limit }) => [`${quoteWord(matching(/^\//, path))} ${wholeNumber(limit)}`],
+  'device-limits': ({ paths, limit }) =>
+    paths.map((path) => `${quoteWord(matching(/^\//, path))} ${wholeNumber(limit)}`),
   number: (value) => [wholeNumber(value)],
   'yes-no': (value) => [value ? 'yes' : 'no'],
   command: (value) => value.map(commandLine),

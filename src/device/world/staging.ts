@@ -4,6 +4,7 @@ import {
   compilePod,
   type CompiledPod,
   emptyMounts,
+  hostSources,
   type HostFacts,
   judgePath,
   type PlacedApp,
@@ -152,6 +153,7 @@ async function compile(
     },
     secrets: varying.secrets,
     realSources,
+    diskless: await withoutDisk([directories.pods, ...realSources.values()], disk),
   });
   const over = compiled.calendar === undefined ? [] : await checkCalendar(pod.name, compiled.calendar);
   await requireSealed(compiled, disk, directories.secrets);
@@ -183,15 +185,24 @@ async function compile(
  * follow links in `RequiresMountsFor=`.
  */
 async function followSources(
-  { apps, volumes }: PodManifest,
+  manifest: PodManifest,
   disk: Pick<Disk, 'realPath'>,
 ): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
-  const own = apps.flatMap(({ mounts }) => mounts.flatMap(({ appVolume }) => appVolume ?? []));
-  for (const volume of [...volumes, ...own]) {
-    const real = volume.kind === 'host' ? await disk.realPath(volume.source) : undefined;
-    if (volume.kind === 'host' && real !== undefined) found.set(volume.source, real);
+  for (const source of hostSources(manifest)) {
+    const real = await disk.realPath(source);
+    if (real !== undefined) found.set(source, real);
   }
+  return found;
+}
+
+/** Those of `paths` that are on no block device. */
+async function withoutDisk(
+  paths: readonly string[],
+  disk: Pick<Disk, 'hasBlockDevice'>,
+): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for (const path of paths) if (!(await disk.hasBlockDevice(path))) found.add(path);
   return found;
 }
 

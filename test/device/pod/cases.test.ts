@@ -17,6 +17,7 @@ interface Case {
   readonly secrets: ReadonlyMap<string, string>;
   readonly manifest: Record<string, unknown>;
   readonly metadataUrl?: string;
+  readonly diskless?: ReadonlySet<string>;
   readonly assertions: readonly string[];
 }
 
@@ -34,6 +35,7 @@ function readCase(path: string): Case {
   let host = boardHost;
   const secrets = new Map<string, string>();
   let metadataUrl: string | undefined;
+  let diskless: ReadonlySet<string> | undefined;
   for (const note of notes) {
     const [name = '', ...words] = note.split(' ');
     if (name === 'host-secret') secrets.set(words[0] ?? '', words[1] ?? '');
@@ -52,6 +54,7 @@ function readCase(path: string): Case {
       const [subnet6 = '', ipv6] = words;
       host = { ...host, network: { ...boardNetwork, subnet6, ipv6: ipv6 !== 'without-ipv6' } };
     }
+    if (name === 'host-diskless') diskless = new Set(words);
     if (name === 'host-metadata') metadataUrl = words[0];
     if (name === 'host-list') {
       const [list = '', ...text] = words;
@@ -66,15 +69,17 @@ function readCase(path: string): Case {
     host,
     secrets,
     ...(metadataUrl === undefined ? {} : { metadataUrl }),
+    ...(diskless === undefined ? {} : { diskless }),
     manifest: { acVersion: '0.8.11', acKind: 'PodManifest', ...manifest, apps },
     assertions: notes.filter((note) => note.startsWith('assert-')),
   };
 }
 
-function compile({ host, manifest, metadataUrl, secrets }: Case): CompiledPod | Refusal {
+function compile({ host, manifest, metadataUrl, diskless, secrets }: Case): CompiledPod | Refusal {
   try {
     return compilePod({
       ...(metadataUrl === undefined ? {} : { metadataUrl }),
+      ...(diskless === undefined ? {} : { diskless }),
       name: 'demo-one',
       uuid: demoUuid,
       manifest: parsePodManifest(Buffer.from(JSON.stringify(manifest))),
@@ -139,6 +144,8 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
         .find((directive) => directive.key === key)
         ?.value.split(' '),
     ).not.toContain(word),
+  'assert-no-text': (pod, app = '', ...words) =>
+    expect(lines(unitOf(pod, app)).join('\n')).not.toContain(words.join(' ')),
   'assert-no-directive': (pod, app = '', key = '') =>
     expect(unitOf(pod, app).map((directive) => directive.key)).not.toContain(key),
   'assert-no-holder-directive': (pod, key = '') =>

@@ -216,6 +216,10 @@ export class CrashingDisk implements Disk, Verity {
     });
   }
 
+  hasBlockDevice(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
   freeBytes(): Promise<number> {
     return Promise.resolve(this.freeBytesNow);
   }

@@ -24,7 +24,7 @@ describe('unit text', () => {
   it('writes sections and directives in the order given', () => {
     const text = unitText({
       Unit: { Description: 'Pod demo', Wants: ['a.service', 'b\\x2dc.service'], DefaultDependencies: false },
-      Slice: { MemoryMax: 1n << 40n, CPUQuota: '12.5%', IOReadIOPSMax: { path: '/var/lib', limit: 7 } },
+      Slice: { MemoryMax: 1n << 40n, CPUQuota: '12.5%', IOReadIOPSMax: { paths: ['/var/lib'], limit: 7 } },
     });
     expect(text).toBe(
       [
@@ -130,7 +130,7 @@ describe('unit text', () => {
               LogExtraFields: { WHERRY_POD: 'a "b" %c' },
               CPUQuota: '0.5%',
               MemoryMax: 1n << 25n,
-              IOReadBandwidthMax: { path: '/var/lib', limit: 1000 },
+              IOReadBandwidthMax: { paths: ['/var/lib'], limit: 1000 },
             },
           }),
         );
