@@ -235,6 +235,25 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     expect(killed).toMatchObject({ activeState: 'failed', result: 'timeout' });
   });
 
+  itOnce(name)('has a layer on the disk if it wants one, new at every start [C332]', async () => {
+    const script = 'cat /own 2>/dev/null || echo fresh; echo old >/own; chmod 4755 /own; exec sleep 1000000';
+    const pod = compile('layer', {
+      ...shell(script),
+      annotations: [{ name: 'wherry/layer-size', value: 'disk' }],
+    });
+    await start(pod);
+    await saying(pod, 'fresh');
+    const layer = `/var/lib/wherry/pods/${pod.uuid}/apps/web.layer`;
+    await board.waitFor(`test -u ${layer}/upper/own`);
+    expect((await board.check(`stat -c '%a %u:%g' ${layer}`)).trim()).toBe('700 0:0');
+    await steps(['stop', unitOf(pod)], ['start', unitOf(pod)]);
+    await board.waitFor(`test -u ${layer}/upper/own`);
+    const { stdout } = await saying(pod, 'fresh');
+    expect(stdout.match(/^(?:fresh|old)$/gm)).toEqual(['fresh', 'fresh']);
+    await steps(['stop', unitOf(pod)]);
+    expect(await board.check('grep web.layer /proc/1/mountinfo || true')).toBe('');
+  });
+
   itOnce(name)('runs as another user with a bounding set only, behind a filter', async () => {
     const pod = compile(
       'user',

@@ -32,8 +32,8 @@ export interface AppSettings {
   readonly stopSignal: string;
   /** Seconds from that signal to SIGKILL. */
   readonly stopTimeoutSeconds: number;
-  /** Size of the writable layer in memory. */
-  readonly layerBytes: bigint;
+  /** The most bytes of the writable layer in memory; or it is on the disk, without a limit. */
+  readonly layer: bigint | 'disk';
   readonly probe?: { readonly action: ProbeAction; readonly rules: ProbeRules };
   readonly secrets: readonly SecretUse[];
 }
@@ -82,11 +82,12 @@ const stopSignal: Setting<string> = {
 const minLayerBytes = 1n << 16n;
 const maxLayerBytes = 1n << 40n;
 
-const layerSize: Setting<bigint> = {
+const layer: Setting<bigint | 'disk'> = {
   annotation: 'wherry/layer-size',
   otherwise: 64n << 20n,
-  expected: 'an amount from 64Ki to 1Ti, such as "64Mi"',
+  expected: 'an amount of memory from 64Ki to 1Ti, such as "64Mi", or "disk"',
   read: (value) => {
+    if (value === 'disk') return value;
     const bytes = wholeUnits(parseQuantity(value));
     return bytes >= minLayerBytes && bytes <= maxLayerBytes ? bytes : undefined;
   },
@@ -252,7 +253,7 @@ function readSettings(app: string, annotations: Annotations, scheduled: boolean)
     startTimeoutSeconds: setting(startTimeout),
     stopSignal: setting(stopSignal),
     stopTimeoutSeconds: setting(stopTimeout),
-    layerBytes: setting(layerSize),
+    layer: setting(layer),
     secrets: setting(secrets),
     ...(isOff ? {} : { probe: { action, rules } }),
   };

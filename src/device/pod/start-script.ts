@@ -26,7 +26,7 @@ if [ "$1" = post-stop ]; then
   shift 2
   exec unshare --mount /bin/sh "$0" stopped "$@"
 fi
-what=$1 dir=$2 bytes=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8 netns=\${9--}
+what=$1 dir=$2 size=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8 netns=\${9--}
 layer=$dir/layer
 umask 022
 
@@ -67,7 +67,14 @@ taken() {
 
 # Mounts a fresh layer over the images.
 lay() {
-  mount -n -t tmpfs -o "size=$bytes,mode=0755" wherry "$layer"
+  if [ "$size" = disk ]; then
+    # A file system has no limit for a directory. Only root can reach what the app leaves there until its next start.
+    rm -rf "$bundle.layer"
+    mkdir -m 0700 "$bundle.layer"
+    mount -n --bind "$bundle.layer" "$layer"
+  else
+    mount -n -t tmpfs -o "size=$size,mode=0755" wherry "$layer"
+  fi
   cd "$layer"
   mkdir -p base/etc upper work rootfs
 

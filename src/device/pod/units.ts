@@ -136,7 +136,7 @@ export function serviceUnit(input: ServiceInput): string {
   const id = places.containerId(app);
   const dir = places.runtime(id);
   const script = (...what: readonly ['create' | 'run'] | readonly ['post-stop', string]) => [
-    ...['/bin/sh', places.absolute(startScriptPath), ...what, dir, String(settings.layerBytes)],
+    ...['/bin/sh', places.absolute(startScriptPath), ...what, dir, String(settings.layer)],
     ...[
       layers.map(({ where }) => `${where}/rootfs`).join(':'),
       podName,

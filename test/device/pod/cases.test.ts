@@ -164,7 +164,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     expect(lines(readUnit(pod.units.find(({ name }) => name === pod.slice)?.text ?? ''))).toContain(
       words.join(' '),
     ),
-  'assert-exec': (pod, app = '', what = '', layerBytes = '') => {
+  'assert-exec': (pod, app = '', what = '', layer = '') => {
     const key = what === 'post-stop' ? 'ExecStopPost' : 'ExecStart';
     const value =
       unitOf(pod, app)
@@ -172,7 +172,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
         ?.value.replace(/^-/, '') ?? '';
     const words = readWords(value, true);
     expect(words.slice(0, 3)).toEqual(['/bin/sh', `/var/lib/wherry/pods/${demoUuid}/start-app`, what]);
-    if (layerBytes !== '') expect(words[4]).toBe(layerBytes);
+    if (layer !== '') expect(words[4]).toBe(layer);
   },
   /** The script that creates the process of an app tells it to systemd, and then releases it. */
   'assert-reported': (pod, app = '') => {
