@@ -270,14 +270,15 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     await steps(['stop', unitOf(pod)]);
   });
 
-  it('[A14.7] runs under a filter that permits only the calls it needs', async () => {
+  it('[A14.7] [C333] runs under a filter that permits only the calls it needs', async () => {
     const pod = compile('filter', {
-      ...shell('echo through; exec sleep 1000000', {
+      ...shell('sleep 1 && echo through; exec sleep 1000000', {
         isolators: [
           {
             name: 'os/linux/seccomp-retain-set',
             value: {
-              set: ['write', 'getppid', 'wait4', 'clock_nanosleep', 'clock_nanosleep_time64', 'nanosleep'],
+              // C libraries of today call clock_nanosleep, with 64-bit times on ARMv7.
+              set: ['write', 'getppid', 'wait4', 'nanosleep'],
               errno: 'ENOSYS',
             },
           },

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 
 import { Refusal } from '../../core/refusal/index.ts';
+import { newerTimeCalls, sameTimeCalls } from './time-calls.ts';
 
 /** `linux.seccomp` of the OCI runtime specification. */
 export interface SeccompFilter {
@@ -191,15 +192,20 @@ export function retainFilter(machine: string, set: CallSet): SeccompOutcome {
   }
   const needed = [...startCalls, ...architectures(machine).flatMap((abi) => startCallsOf[abi] ?? [])];
   const added = [...new Set(needed)].filter((call) => !set.calls.includes(call));
+  const timed = newerTimeCalls(set.calls).filter((call) => !added.includes(call));
+  const modified = [
+    added.length === 0 ? [] : `${added.length} calls added that starting a program needs`,
+    timed.length === 0 ? [] : `added as the same with 64-bit times: ${timed.join(' ')}`,
+  ].flat();
   const { action, errnoRet } = whenBlocked(set);
   return {
     filter: {
       defaultAction: action,
       ...(errnoRet === undefined ? {} : { defaultErrnoRet: errnoRet }),
       architectures: architectures(machine),
-      syscalls: [{ names: [...set.calls, ...added], action: 'SCMP_ACT_ALLOW' }],
+      syscalls: [{ names: [...set.calls, ...added, ...timed], action: 'SCMP_ACT_ALLOW' }],
     },
-    ...(added.length === 0 ? {} : { modified: `${added.length} calls added that starting a program needs` }),
+    ...(modified.length === 0 ? {} : { modified: modified.join('; ') }),
   };
 }
 
@@ -210,8 +216,13 @@ export function retainFilter(machine: string, set: CallSet): SeccompOutcome {
 export function removeFilter(machine: string, capabilities: readonly string[], set: CallSet): SeccompOutcome {
   const filter = defaultFilter(machine, capabilities);
   if (set.calls.includes('@appc.io/empty')) return { filter };
-  const names = set.calls.filter((call) => !call.startsWith('@'));
+  const same = sameTimeCalls(set.calls);
+  const names = [...set.calls.filter((call) => !call.startsWith('@')), ...same];
   const wildcards = set.calls.filter((call) => call.startsWith('@'));
+  const modified = [
+    wildcards.length === 0 ? [] : `not known here: ${wildcards.join(' ')}`,
+    same.length === 0 ? [] : `denied as the same with 64-bit times: ${same.join(' ')}`,
+  ].flat();
   return {
     filter: {
       ...filter,
@@ -223,7 +234,7 @@ export function removeFilter(machine: string, capabilities: readonly string[], s
         ...(names.length === 0 ? [] : [{ names, ...whenBlocked(set) }]),
       ],
     },
-    ...(wildcards.length === 0 ? {} : { modified: `not known here: ${wildcards.join(' ')}` }),
+    ...(modified.length === 0 ? {} : { modified: modified.join('; ') }),
   };
 }
 
