@@ -12,6 +12,7 @@ import {
   readNetworkFacts,
 } from '../world/index.ts';
 import { holdOf } from './hold.ts';
+import { lastOutputOf } from './last-output.ts';
 import type { OpenedDevice } from './open-device.ts';
 import { requireSecret } from './require-secret.ts';
 
@@ -59,6 +60,7 @@ export function makeWorld(
     unsavedSecrets: live.sealed,
     whyWait: holdOf(places, host.bootId, now),
     connected: live.isConnected,
+    lastOutput: lastOutputOf(config.remoteLogPods),
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,
     pull: async (image, onProgress, pullSignal) => {

@@ -7,6 +7,8 @@ import type { WriteLine } from './line-stream.ts';
 
 export interface LogChoice {
   readonly pod: string;
+  /** Only of this version of the pod. */
+  readonly uuid?: string;
   /** All apps of the pod without it. */
   readonly app?: string;
   readonly follow?: boolean;
@@ -39,7 +41,7 @@ const fields = ['--all', '--output-fields=MESSAGE,WHERRY_APP,__REALTIME_TIMESTAM
  * @throws Refusal `usage` for names that are not AC Names
  */
 export function journalCommand(choice: LogChoice): readonly string[] {
-  const { pod, app, since } = choice;
+  const { pod, uuid, app, since } = choice;
   for (const name of app === undefined ? [pod] : [pod, app]) {
     if (!isAcName(name))
       throw new Refusal('usage', `${JSON.stringify(name)} is not the name of a pod or an app`);
@@ -54,6 +56,7 @@ export function journalCommand(choice: LogChoice): readonly string[] {
     // Without what the start of an app itself logs.
     '_TRANSPORT=stdout',
     `WHERRY_POD=${pod}`,
+    ...(uuid === undefined ? [] : [`WHERRY_POD_UUID=${uuid}`]),
     ...(app === undefined ? [] : [`WHERRY_APP=${app}`]),
   ];
 }

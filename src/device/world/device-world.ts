@@ -30,6 +30,7 @@ import {
 import type { Systemd } from '../systemd/index.ts';
 import type { DesiredImage, DesiredState } from '../../wire/trust/index.ts';
 import { renderingsOf } from './app-trees.ts';
+import type { LastOutput } from './last-output.ts';
 import type { PodFiles } from './pod-files.ts';
 import type { PodWatch } from './pod-watch.ts';
 import { ImageMounts } from './image-mounts.ts';
@@ -72,6 +73,8 @@ export interface DeviceWorldPorts {
   /** Why the activation of a deployment is held; see `World.whyWait`. */
   readonly whyWait: (pending: PendingDeployment) => Promise<string | undefined>;
   readonly connected: () => boolean;
+  /** Absent: messages quote no output of apps. */
+  readonly lastOutput?: LastOutput;
   /** Renders one tree, whose images are mounted, in the rendering unit. */
   readonly render: (rendering: Rendering, signal: AbortSignal) => Promise<StoredTree>;
 }

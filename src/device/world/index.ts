@@ -5,6 +5,7 @@
 export { askProbe } from './ask-probe.ts';
 export { checkCalendar } from './check-calendar.ts';
 export { DeviceWorld } from './device-world.ts';
+export { type LastOutput, quotedLines, quoteOutput } from './last-output.ts';
 export { metadataKey } from './metadata-key.ts';
 export { readNetworkFacts } from './network-facts.ts';
 export { PodFiles } from './pod-files.ts';

@@ -18,6 +18,11 @@ export interface AppObservation {
   readonly sample: AppSample;
 }
 
+/** An app with its pod, in words. */
+export function appOfPod(app: string, { name }: Pick<DeployedPod, 'name'>): string {
+  return `${app} of pod ${name}`;
+}
+
 /**
  * Watches the units of pods. systemd forgets the result of the last run of a service when it starts
  * again, so results are remembered here while wherryd runs. The OOM kills of a pod with one app are
@@ -90,7 +95,7 @@ export class PodWatch {
           ...(probe === undefined ? {} : { probe: { state: probe.state, detail: probe.detail } }),
         },
         sample: {
-          app: `${service.app} of pod ${pod.name}`,
+          app: appOfPod(service.app, pod),
           activeState: status.activeState,
           subState: status.subState,
           restarts,

@@ -4,6 +4,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 import type { JobResult, Systemd } from '../systemd/index.ts';
 import { attachmentFailure } from '../network/index.ts';
 import type { Disk } from '../store/index.ts';
+import type { LastOutput } from './last-output.ts';
 import type { PodWatch } from './pod-watch.ts';
 import type { StoredObjects } from './stored-objects.ts';
 
@@ -15,6 +16,8 @@ export interface StepPorts {
   readonly objects: StoredObjects;
   readonly disk: Disk;
   readonly directories: { readonly run: string };
+  /** Absent: no output is quoted. */
+  readonly lastOutput?: LastOutput;
 }
 
 const maxFailureBytes = 4096;
@@ -116,9 +119,10 @@ export class StepRunner {
     await this.refuseFailedNetwork(pod);
     const { result: reason = result } =
       result === 'canceled' ? { result: 'canceled: another actor stopped it' } : await systemd.status(unit);
+    const output = owner === undefined ? '' : await this.ports.lastOutput?.(owner, app);
     throw new Refusal(
       'activation-failed',
-      `app ${app} of pod ${pod} did not start (${reason}); see journalctl -u ${unit}`,
+      `app ${app} of pod ${pod} did not start (${reason}); see journalctl -u ${unit}${output ?? ''}`,
     );
   }
 

@@ -2,7 +2,8 @@ import type { DeployedPod, ProbationTerms } from '../deploy/index.ts';
 import { Probation, probationRules } from '../health/index.ts';
 import type { Clock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import type { PodWatch } from './pod-watch.ts';
+import type { LastOutput } from './last-output.ts';
+import { appOfPod, type PodWatch } from './pod-watch.ts';
 
 const lookEveryMs = 1000;
 
@@ -11,6 +12,8 @@ export interface ProbationPorts {
   readonly watch: PodWatch;
   /** Whether the device is connected to its broker. */
   readonly connected: () => boolean;
+  /** Absent: no output is quoted. */
+  readonly lastOutput?: LastOutput;
 }
 
 /**
@@ -20,7 +23,7 @@ export interface ProbationPorts {
 export async function watchProbation(
   pods: readonly DeployedPod[],
   { seconds, brokerLossMs, unchanged = [] }: ProbationTerms,
-  { clock, watch, connected }: ProbationPorts,
+  { clock, watch, connected, lastOutput = () => Promise.resolve('') }: ProbationPorts,
   signal: AbortSignal,
 ): Promise<void> {
   const judged = pods.filter(({ timer }) => timer === undefined || !unchanged.includes(timer));
@@ -33,10 +36,14 @@ export async function watchProbation(
     const verdict = probation.judge(clock.monotonicMs(), samples, connected());
     if (verdict.outcome === 'healthy') return;
     if (verdict.outcome === 'unhealthy') {
-      throw new Refusal(
-        verdict.byProbe ? 'probe-failed' : 'probation-failed',
-        verdict.app === '' ? verdict.reason : `app ${verdict.app} ${verdict.reason}`,
-      );
+      const { app, reason, byProbe } = verdict;
+      const code = byProbe ? 'probe-failed' : 'probation-failed';
+      const culprit = judged.flatMap((pod) =>
+        pod.services.filter((one) => appOfPod(one.app, pod) === app).map((one) => ({ pod, app: one.app })),
+      )[0];
+      if (culprit === undefined) throw new Refusal(code, reason);
+      const output = await lastOutput(culprit.pod, culprit.app);
+      throw new Refusal(code, `app ${app} ${reason}${output}`);
     }
     await clock.sleep(lookEveryMs, signal);
   }
