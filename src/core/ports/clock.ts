@@ -13,22 +13,15 @@ export interface Clock {
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** Node fires a longer timer at once. */
-const longestTimerMs = 2 ** 31 - 1;
-
 /** The clocks of this machine. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   // The first use of the global `performance` loads seven modules of Node.
   monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
   sleep: async (delayMs, signal) => {
-    for (let leftMs = delayMs; ; leftMs -= longestTimerMs) {
-      const options = signal === undefined ? {} : { signal };
-      await delay(Math.min(leftMs, longestTimerMs), undefined, options).catch((error: unknown) => {
-        signal?.throwIfAborted();
-        throw error;
-      });
-      if (leftMs <= longestTimerMs) return;
-    }
+    await delay(delayMs, undefined, signal === undefined ? {} : { signal }).catch((error: unknown) => {
+      signal?.throwIfAborted();
+      throw error;
+    });
   },
 };
