@@ -24,6 +24,8 @@ const copied: Readonly<Record<string, string>> = {
   'src/device/local-api/wherry-api.service': 'usr/lib/systemd/system/wherry-api.service',
   'src/device/local-api/wherry-api.socket': 'usr/lib/systemd/system/wherry-api.socket',
   'src/device/local-api/wherry-exec@.service': 'usr/lib/systemd/system/wherry-exec@.service',
+  'src/device/pod/wherry-clock.service': 'usr/lib/systemd/system/wherry-clock.service',
+  'src/device/pod/wherry-clock.timer': 'usr/lib/systemd/system/wherry-clock.timer',
   'src/device/metadata/wherry-metadata.service': 'usr/lib/systemd/system/wherry-metadata.service',
   'src/device/metadata/wherry-metadata.socket': 'usr/lib/systemd/system/wherry-metadata.socket',
   'src/device/metadata/wherry-metadata-proxy@.service':

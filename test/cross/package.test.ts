@@ -84,6 +84,8 @@ describe('a package', () => {
       '-rwxr-xr-x /usr/bin/wherry',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-api.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-api.socket',
+      '-rw-r--r-- /usr/lib/systemd/system/wherry-clock.service',
+      '-rw-r--r-- /usr/lib/systemd/system/wherry-clock.timer',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-examine.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-exec@.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-metadata-proxy@.service',

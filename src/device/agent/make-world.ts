@@ -57,7 +57,7 @@ export function makeWorld(
     metadataKey: () => metadataKey(disk, places.metadataKey, systemRandom),
     architectures: host.architectures,
     unsavedSecrets: live.sealed,
-    whyWait: holdOf(places, host.bootId, now),
+    whyWait: holdOf(places, host.bootId, now, systemClock),
     connected: live.isConnected,
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,

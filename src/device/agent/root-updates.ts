@@ -107,7 +107,7 @@ export class RootUpdates {
       this.#waiting = undefined;
       const digest = createHash('sha256').update(next.message).digest('hex');
       if (digest === this.#lastDigest || next.version !== this.#nextVersion()) continue;
-      const waitMs = this.#budget.take(this.#ports.clock.nowMs());
+      const waitMs = this.#budget.take(this.#ports.clock.monotonicMs());
       if (waitMs > 0) {
         await this.#ports.clock.sleep(waitMs, this.#stopping.signal).catch(() => undefined);
         if (this.#stopping.signal.aborted) return;

@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/p
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
+import Database from 'libsql';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
 import { startImageServer, type ImageServer } from '../../../../src/operator/dev/image-server.ts';
@@ -233,6 +234,28 @@ describe('wherry rollout', () => {
     expect(obeyed(names[1] ?? '')).toEqual(['1.0']);
     expect(obeyed(names[2] ?? '')).toEqual(['2.0']);
     expect((await rollout('show', 'polite')).out).toMatch(/^2 +2 +1 +1 +0 +0 +1$/m);
+  });
+
+  it('soaks once more when the clock of its controller was ahead [C309]', async () => {
+    const names = someDevices(2);
+    const stages = ['--stage', '1', '--stage', 'all', '--soak', '1s', '--approve', '--no-wait'];
+    expect(await rollout('start', ...names, '--id', 'ahead', ...good(), ...stages)).toMatchObject({
+      status: 0,
+    });
+    const { terminal, err, stop } = recordingTerminal();
+    const watching = main(['--fleet', at('fleet'), 'rollout', 'watch', 'ahead'], {}, terminal);
+    await until(() => err().includes('awaits "wherry rollout approve'));
+    stop();
+    await watching;
+    const database = new Database(at('fleet/rollouts.db'));
+    const tenYearsMs = 10 * 365 * 86_400_000;
+    database.exec(
+      `UPDATE wherry_members SET sent = sent + ${tenYearsMs}, answered = answered + ${tenYearsMs} WHERE rollout = 'ahead'`,
+    );
+    database.close();
+    await rollout('approve', 'ahead');
+    expect(await rollout('watch', 'ahead')).toMatchObject({ status: 0, out: 'ahead  complete\n' });
+    expect(names.flatMap(obeyed)).toEqual(['1.0', '1.0']);
   });
 
   it('resumes where it was when its process was killed', async () => {
