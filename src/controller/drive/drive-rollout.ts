@@ -233,7 +233,7 @@ class RolloutDriver {
         const outcome = answer.phase === 'left' ? 'superseded' : answer.phase;
         await fleet.recordOutcome(device, version, outcome).catch((error: unknown) => {
           // It was published by a controller with another copy of the fleet directory.
-          if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+          if (!isRefusal(error, 'not-found')) throw error;
         });
       }
     }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
@@ -324,6 +324,25 @@ describe('wherry rollout', () => {
     await until(() => err().includes('the rollout continues\n'));
     await rollout('approve', 'away', '--database', at('away.db'));
     expect(await watching).toBe(0);
+    expect(names.map(obeyed)).toEqual([['1.0'], ['1.0']]);
+  });
+
+  it('is watched on two machines, and one has no copy of the commands of the other', async () => {
+    const names = someDevices(2);
+    const stages = ['--stage', '1', '--stage', 'all', '--no-wait'];
+    expect(await rollout('start', ...names, '--id', 'twice', ...good(), ...stages)).toMatchObject({
+      status: 0,
+    });
+    expect(await rollout('pause', 'twice')).toMatchObject({ status: 0 });
+    await cp(at('fleet'), at('copy'), { recursive: true });
+    const watch = ['rollout', 'watch', 'twice', '--database', at('fleet/rollouts.db')];
+    const watches = ['fleet', 'copy'].map((fleet) => {
+      const { terminal, err } = recordingTerminal();
+      return { err, ended: main(['--fleet', at(fleet), ...watch], {}, terminal) };
+    });
+    await until(() => watches.every(({ err }) => err().includes('paused; continue with')));
+    expect(await rollout('resume', 'twice', '--no-wait')).toMatchObject({ status: 0 });
+    expect(await Promise.all(watches.map(({ ended }) => ended))).toEqual([0, 0]);
     expect(names.map(obeyed)).toEqual([['1.0'], ['1.0']]);
   });
 
