@@ -146,7 +146,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
        systemctl restart wherryd`,
       );
       await scene.board.waitFor(
-        'journalctl -b -o cat -u wherryd | grep "pulled again because damaged: example.com/page"',
+        'journalctl -b -o cat -u wherryd | grep "replaced because damaged: example.com/page"',
         undefined,
         240_000,
       );
