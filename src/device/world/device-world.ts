@@ -139,7 +139,7 @@ export class DeviceWorld implements World {
       if (first === undefined) continue;
       names.push(pod.name);
       const more = others.length === 0 ? 'is' : `and ${others.length} other files are`;
-      const fault = `pod ${pod.name}: ${first} ${more} missing or damaged; they are written again when the broker sends the command of the running version; check the disk`;
+      const fault = `pod ${pod.name}: ${first} ${more} missing or damaged; written again when the broker sends the command of the running version; check the disk`;
       // The same fault is logged only once.
       if (this.faults.get(pod.name) !== fault) journal.log('error', fault, { WHERRY_CODE: 'disk-failed' });
       this.faults.set(pod.name, fault);

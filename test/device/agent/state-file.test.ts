@@ -47,14 +47,17 @@ describe('a slot that is lost', () => {
   ])('because it was %s is logged, and the other one is used [C311]', async (_, fault, lose) => {
     const disk = new CrashingDisk();
     const slots = stateSlots(disk, directory);
-    await slots.write(encodeState(emptyState));
     lines.length = 0;
-    await openState(slots, logging);
+    // The first slot holds versions 1 and 3.
+    for (const version of [1, 2, 3]) {
+      const trusted = { version, payloadSha256: 'a', issued: 1 };
+      await slots.write(encodeState({ ...emptyState, trusted }));
+      await openState(slots, logging);
+    }
     expect(lines).toEqual([]);
-    await slots.write(encodeState({ ...emptyState, trusted: { version: 2, payloadSha256: 'a', issued: 1 } }));
     for (const [slot, version] of [
       ['state-a.cbor', 2],
-      ['state-b.cbor', 0],
+      ['state-b.cbor', 3],
     ] as const) {
       const kept = await disk.read(`${directory}/${slot}`, 1 << 20);
       await lose(disk, `${directory}/${slot}`);
