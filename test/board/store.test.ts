@@ -169,6 +169,28 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
     },
   );
 
+  itOnce(boardName)(
+    'and every file of its pods heal after a power cut that emptied them all [C310]',
+    async () => {
+      await scene.board.check(
+        `set -e
+       cd /var/lib/wherry
+       units=$(find /etc/systemd/system -name '*wherry-*' -type f)
+       for file in $(find images pods snapshots -type f ! -path '*/volumes/*') $units; do
+         : >$file.new; mv -f $file.new $file
+       done`,
+      );
+      scene.reports.length = 0;
+      await scene.board.reboot();
+      // The fault is logged before the command comes again, or when it does.
+      await scene.report(({ pods, damaged }) => pods[0]?.healthy === true && damaged === undefined);
+      await served('marked');
+      const log = await scene.board.check('journalctl -b -o cat -u wherryd WHERRY_CODE=disk-failed');
+      expect(log).toMatch(/^pod web: .*\/sha256sums is missing or damaged; written again when/m);
+      await scene.board.check('cd /var/lib/wherry/pods/*/; sha256sum --status --check sha256sums');
+    },
+  );
+
   itOnce(boardName)('reports when an image was used last, and what collection would delete', async () => {
     await scene.deploy(scene.desired([{ name: 'web', image: next }]));
     expect(await scene.deploy(scene.desired([{ name: 'web', image: next }]))).toMatchObject({
