@@ -256,7 +256,7 @@ describe('the units', () => {
 
   it('pass the device key to the examination only, and start without one', async () => {
     const unit = await directives('wherry-examine.service');
-    expect(unit.get('LoadCredentialEncrypted')).toBe('wherry.device-key:/var/lib/wherry/device-key.cred');
+    expect(unit.get('LoadCredentialEncrypted')).toBe('wherry.device-key:/run/wherry/examine/device-key.cred');
     expect(unit.get('SetCredential')).toBe('wherry.device-key:# none');
     for (const name of Object.keys(unitFiles).filter((other) => other !== 'wherry-examine.service'))
       expect((await directives(name)).get('LoadCredentialEncrypted')).toBeUndefined();

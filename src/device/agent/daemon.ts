@@ -153,11 +153,12 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     runBySchedule('gc.schedule', config.gcSchedule, () => garbage.begin(), systemClock),
   );
   // After the pods and the connection: damage is only reported, so no pod waits for the check.
-  const looking = world.checkObjects(keeper.state).then(
+  const looking = world.check(keeper.state).then(
     () => {
       if (world.damaged.length > 0) reporter.request();
     },
-    (error: unknown) => journal.log('warning', `images could not be checked: ${String(error)}`),
+    (error: unknown) =>
+      journal.log('warning', `images and files of pods could not be checked: ${String(error)}`),
   );
   void looking.then(options.onRest);
   journal.log(

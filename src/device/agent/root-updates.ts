@@ -135,8 +135,8 @@ export class RootUpdates {
       const files = this.#ports.files();
       const seen = files.map(({ bytes }) => createHash('sha256').update(bytes).digest('hex')).join(' ');
       if (seen === this.#seenFiles) return;
-      this.#fileProblem = undefined;
       for (const { path, bytes } of files) await this.#takeFile(path, bytes, signal);
+      this.#fileProblem = undefined;
       this.#seenFiles = seen;
     } catch (error) {
       signal.throwIfAborted();
