@@ -312,6 +312,27 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     }
   });
 
+  it('give a post-stop handler the image when its app has got none [C263]', async () => {
+    const failing = `case " $* " in *" overlay "*) [ -e /run/refused ] || { touch /run/refused; exit 1; } ;; esac`;
+    await board.copyIn(
+      Buffer.from(`#!/bin/sh\n${failing}\nexec /usr/bin/mount "$@"\n`),
+      '/root/bin/mount',
+      0o755,
+    );
+    const handler = { name: 'post-stop', exec: ['/bin/sh', '-c', 'echo handled'] };
+    const pod = await install('halflaid', [app(polite, { eventHandlers: [handler] })]);
+    const unit = unitsOf(pod);
+    await board.check(
+      `mkdir /run/systemd/system/${unit}.d
+       printf '[Service]\\nEnvironment=PATH=/root/bin:/usr/bin\\n' >/run/systemd/system/${unit}.d/mount.conf
+       systemctl daemon-reload`,
+    );
+    expect((await board.run(`systemctl start ${unit}`)).status).not.toBe(0);
+    const { lines } = await stopped(pod);
+    expect(lines).toContain('handled\n');
+    expect(lines).not.toContain('handler failed');
+  });
+
   it('name the handler that failed [C283]', async () => {
     const failing = (name: string, status: number) => ({
       eventHandlers: [{ name, exec: ['/bin/sh', '-c', `exit ${status}`] }],
