@@ -14,6 +14,7 @@ import { bundleUnits, unitBundle } from './unit-bundle.ts';
 import { copyrightFile } from './licences.ts';
 import { packageParts } from './package-parts.ts';
 import { operatorTree, packageTree } from './package-tree.ts';
+import { sqliteLibrary } from './sqlite-library.ts';
 import type { DebianArch } from './targets.ts';
 import { targets } from './targets.ts';
 import { runTool } from './tool.ts';
@@ -21,15 +22,18 @@ import { runTool } from './tool.ts';
 export interface PackageOptions {
   /** Absolute path of the project's root. */
   readonly root: string;
+  /** Of the packages for devices. */
   readonly archs: readonly DebianArch[];
+  /** Of the packages for operators, which need a download each; by default none. */
+  readonly operatorArchs?: readonly DebianArch[];
   /** Where results are kept between runs; by default below the user's cache directory. */
   readonly cache?: string;
   /** Receives progress, one line at a time. */
   readonly progress?: (line: string) => void;
 }
 
-export interface BuiltPackage<Arch extends string = DebianArch> {
-  readonly arch: Arch;
+export interface BuiltPackage {
+  readonly arch: DebianArch;
   readonly version: string;
   /** Path of the .deb in the cache, named as Debian names packages. */
   readonly file: string;
@@ -41,22 +45,27 @@ export interface BuiltPackages {
   /** Of devices. */
   readonly packages: readonly BuiltPackage[];
   /** Of operators. */
-  readonly operator: BuiltPackage<'all'>;
+  readonly operators: readonly BuiltPackage[];
   /** The code that each program loads at its start, by its name. */
   readonly closures: Readonly<Record<string, StaticClosure>>;
 }
 
-/** The packages as values, before they are written. */
+/** A package as a value, before it is written. */
+interface UnwrittenPackage {
+  readonly arch: DebianArch;
+  readonly package: DebianPackage;
+}
+
 interface PackageContents {
   readonly version: string;
-  readonly contents: readonly { readonly arch: DebianArch; readonly package: DebianPackage }[];
-  readonly operator: DebianPackage;
+  readonly contents: readonly UnwrittenPackage[];
+  readonly operators: readonly UnwrittenPackage[];
   readonly closures: BuiltPackages['closures'];
 }
 
 /**
- * The contents of the packages of several architectures, from one bundle. Addons come from the
- * cache.
+ * The contents of the packages of several architectures, from one bundle. Addons and downloads come
+ * from the cache.
  *
  * @throws BuildFailure with a sentence that names what is missing or wrong
  */
@@ -77,7 +86,7 @@ export async function packageContents(options: PackageOptions): Promise<PackageC
   const copyright = await copyrightFile(nodeModules, [
     ...new Set([...parts.device.npmPackages, ...bundledPackages(units.metafile), ...nativePackages]),
   ]);
-  const contents: PackageContents['contents'][number][] = [];
+  const contents: UnwrittenPackage[] = [];
   for (const arch of options.archs) {
     const target = targets[arch];
     progress(`${arch}: compiling the addons`);
@@ -88,13 +97,23 @@ export async function packageContents(options: PackageOptions): Promise<PackageC
       package: await packageTree({ root, version, target, programs: all, addons, copyright }),
     });
   }
-  const operator = await operatorTree({
-    root,
-    version,
-    programs: parts.operator.files,
-    copyright: await copyrightFile(nodeModules, parts.operator.npmPackages),
-  });
-  return { version, contents, operator, closures };
+  const operatorCopyright = await copyrightFile(nodeModules, parts.operator.npmPackages);
+  const operators: UnwrittenPackage[] = [];
+  for (const arch of options.operatorArchs ?? []) {
+    const target = targets[arch];
+    operators.push({
+      arch,
+      package: await operatorTree({
+        root,
+        version,
+        target,
+        programs: parts.operator.files,
+        sqlite: await sqliteLibrary(root, cache, target),
+        copyright: operatorCopyright,
+      }),
+    });
+  }
+  return { version, contents, operators, closures };
 }
 
 /**
@@ -105,18 +124,21 @@ export async function packageContents(options: PackageOptions): Promise<PackageC
  */
 export async function buildPackages(options: PackageOptions): Promise<BuiltPackages> {
   const epochSeconds = await buildTime(options.root);
-  const { version, contents, operator, closures } = await packageContents(options);
-  const write = async <Arch extends string>(arch: Arch, one: DebianPackage): Promise<BuiltPackage<Arch>> => {
-    options.progress?.(`${arch}: writing the package`);
+  const { version, contents, operators, closures } = await packageContents(options);
+  const write = async ({ arch, package: one }: UnwrittenPackage): Promise<BuiltPackage> => {
+    options.progress?.(`${arch}: writing ${one.control.Package}`);
     const name = `${one.control.Package}_${version}_${arch}.deb`;
     const file = await cachedDeb(options.cache ?? cacheRoot(), one, epochSeconds, name);
     const bytes = await readFile(file);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     return { arch, version, file, sizeBytes: bytes.length, sha256 };
   };
-  const packages: BuiltPackage[] = [];
-  for (const { arch, package: one } of contents) packages.push(await write(arch, one));
-  return { packages, operator: await write('all', operator), closures };
+  const inTurn = async (all: readonly UnwrittenPackage[]): Promise<readonly BuiltPackage[]> => {
+    const built: BuiltPackage[] = [];
+    for (const one of all) built.push(await write(one));
+    return built;
+  };
+  return { packages: await inTurn(contents), operators: await inTurn(operators), closures };
 }
 
 /**
@@ -139,7 +161,7 @@ async function cachedDeb(
   const metadata = JSON.stringify([contents.control, contents.scripts, epochSeconds]);
   const key = contentKey(['deb 1', dpkg, metadata, ...parts]);
   const directory = await cached(
-    `deb-${contents.control.Architecture}`,
+    `deb-${contents.control.Package}-${contents.control.Architecture}`,
     key,
     async (into) => {
       const work = path.join(into, 'work');

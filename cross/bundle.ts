@@ -87,8 +87,6 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
       'import.meta.url': JSON.stringify('file:///usr/lib/wherry/'),
     },
     nodePaths: [options.nodeModules],
-    // Databases are for controllers, which run from a source checkout.
-    external: ['libsql', 'pg'],
     plugins: [lateModules(), sharedOpenpgp(options.root), dependencyDiet()],
     logLevel: 'silent',
     metafile: true,

@@ -40,6 +40,13 @@ const modules: Readonly<Record<string, Replacement>> = {
       assert.equal = (one, other, message) => assert(one == other, message);
       module.exports = assert;`,
   },
+  // Chooses the native library of SQLite by the C library. Node's report, which the original reads,
+  // also resolves the addresses of open connections. The package has the library for Debian's.
+  '@neon-rs/load': {
+    by: 'source',
+    source: `exports.currentTarget = () => 'linux-' + process.arch + (process.arch === 'arm' ? '-gnueabihf' : '-gnu');`,
+  },
+  'detect-libc': { by: 'source', source: `exports.GLIBC = 'glibc'; exports.familySync = () => 'glibc';` },
   // Requires a native module that devices do not have.
   'proxy-agent-negotiate': { by: 'refusal', what: 'Kerberos at a proxy' },
   // Timers for browser tabs in the background, with Babel's runtime.
@@ -70,6 +77,8 @@ const files: Readonly<Record<string, Replacement>> = {
     by: 'source',
     source: `exports.__esModule = true; exports.default = class TopicAliasSend { clear() {} };`,
   },
+  // Requires pg-native.
+  'pg/lib/native/index.js': { by: 'refusal', what: 'the native client of PostgreSQL' },
   'mqtt/build/lib/connect/socks.js': { by: 'refusal', what: 'MQTT over SOCKS' },
 };
 

@@ -43,10 +43,21 @@ async function licenceOf(nodeModules: string, name: string): Promise<Licensed> {
     version?: unknown;
     license?: unknown;
   };
-  const file = (await readdir(directory)).sort().find((entry) => /^(licen[cs]e|copying)/i.test(entry));
-  if (file === undefined || typeof manifest.license !== 'string') {
+  const names = (await readdir(directory)).sort();
+  const file = names.find((entry) => /^(licen[cs]e|copying)/i.test(entry));
+  const text =
+    file === undefined
+      ? await sectionOfReadme(path.join(directory, 'README.md'))
+      : await readFile(path.join(directory, file), 'utf8');
+  if (text === undefined || typeof manifest.license !== 'string') {
     throw new BuildFailure(`The npm package ${name} carries no licence; it cannot be shipped.`);
   }
-  const text = await readFile(path.join(directory, file), 'utf8');
   return { name, version: String(manifest.version), licence: manifest.license, text: text.trim() };
+}
+
+/** The section of a README that has the terms of its licence. */
+async function sectionOfReadme(file: string): Promise<string | undefined> {
+  const readme = await readFile(file, 'utf8').catch(() => '');
+  const sections = readme.split(/^##? /m).filter((section) => /^licen[cs]e\n/i.test(section));
+  return sections.find((section) => section.includes('Permission is hereby granted'))?.slice(8);
 }

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import type { DebianPackage, PackageEntry } from './deb.ts';
+import type { SqliteLibrary } from './sqlite-library.ts';
 import type { Target } from './targets.ts';
 
 export interface TreeInput {
@@ -24,6 +25,8 @@ const copied: Readonly<Record<string, string>> = {
   'src/device/local-api/wherry-api.service': 'usr/lib/systemd/system/wherry-api.service',
   'src/device/local-api/wherry-api.socket': 'usr/lib/systemd/system/wherry-api.socket',
   'src/device/local-api/wherry-exec@.service': 'usr/lib/systemd/system/wherry-exec@.service',
+  'src/device/pod/wherry-clock.service': 'usr/lib/systemd/system/wherry-clock.service',
+  'src/device/pod/wherry-clock.timer': 'usr/lib/systemd/system/wherry-clock.timer',
   'src/device/metadata/wherry-metadata.service': 'usr/lib/systemd/system/wherry-metadata.service',
   'src/device/metadata/wherry-metadata.socket': 'usr/lib/systemd/system/wherry-metadata.socket',
   'src/device/metadata/wherry-metadata-proxy@.service':
@@ -128,9 +131,9 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
   };
 }
 
-/** The package with the operator's part, which is the same for all architectures. */
+/** The package with the operator's part; only the library of SQLite differs by architecture. */
 export async function operatorTree(
-  input: Pick<TreeInput, 'root' | 'version' | 'programs' | 'copyright'>,
+  input: Omit<TreeInput, 'addons'> & { readonly sqlite: SqliteLibrary },
 ): Promise<DebianPackage> {
   const documentation = `usr/share/doc/${operatorName}`;
   const zipped = async (from: string) => gzipSync(await readFile(path.join(input.root, from)), { level: 9 });
@@ -138,10 +141,11 @@ export async function operatorTree(
     control: {
       Package: operatorName,
       Version: input.version,
-      Architecture: 'all',
+      Architecture: input.target.arch,
       Maintainer: maintainer,
-      // It has the command itself and OpenPGP. Chunks of different versions do not fit.
-      Depends: `wherry (= ${input.version})`,
+      // It has the command itself and OpenPGP. Chunks of different versions do not fit. The library
+      // of SQLite needs libgcc.
+      Depends: `wherry (= ${input.version}), libgcc-s1`,
       // For keys in GnuPG, and for certificates of devices.
       Suggests: 'gnupg, openssl',
       Section: 'admin',
@@ -149,19 +153,28 @@ export async function operatorTree(
       Description: [
         'commands of wherry for operators of devices',
         ' With this package the command wherry also builds, converts and signs images, makes',
-        ' keys, fleets and roots of trust, and deploys to devices and shows what they do. A',
-        ' device does not need it.',
+        ' keys, fleets and roots of trust, deploys to devices, one by one or by rollouts,',
+        ' and shows what they do. A device does not need it.',
       ].join('\n'),
     },
     scripts: {},
     entries: [
       ...[...input.programs].map(([name, bytes]) => file(`usr/lib/wherry/${name}`, bytes)),
-      file(`${documentation}/copyright`, input.copyright),
+      // Node finds it here by the name that the driver requires.
+      file(`usr/lib/wherry/node_modules/${input.sqlite.npmPackage}/index.node`, input.sqlite.bytes),
+      file(`${documentation}/copyright`, input.copyright + libraryNotice),
       file(`${documentation}/changelog.gz`, await zipped('CHANGELOG.md')),
       file(`usr/share/man/man1/${operatorName}.1.gz`, await zipped(`docs/man/${operatorName}.1`)),
     ],
   };
 }
+
+/** What the copyright file of operators adds about the library, which is in no bundle. */
+const libraryNotice = `
+The library below /usr/lib/wherry/node_modules is that of the npm package whose name its directory has, unchanged. Its
+licence is that of libsql, above. It contains SQLite, which is in the public domain, and libraries in Rust, which
+Cargo.lock in the source of libsql names (https://github.com/tursodatabase/libsql-js).
+`;
 
 /** A shell script without the lines that are comments, which a device need not store. */
 export function withoutComments(script: string): string {

@@ -7,7 +7,7 @@ import { allArchs, buildPackages, BuildFailure } from './index.ts';
 
 const help = `Usage: npm run package -- [--arch ${allArchs.join(',')}] [--out build/] [--json]
 
-Builds the Debian packages of wherry: one for the devices of each architecture, one for operators.
+Builds the Debian packages of wherry: for each architecture one for devices and one for operators.
 
   --arch LIST   architectures, separated by commas (default: all)
   --out DIR     where to put them (default: build/)
@@ -36,9 +36,10 @@ async function main(argv: readonly string[]): Promise<number> {
   const built = await buildPackages({
     root,
     archs,
+    operatorArchs: archs,
     progress: (line) => process.stderr.write(`package: ${line}\n`),
   });
-  const all = [...built.packages, built.operator];
+  const all = [...built.packages, ...built.operators];
   await mkdir(values.out, { recursive: true });
   for (const { file } of all) await copyFile(file, path.join(values.out, path.basename(file)));
   if (values.json) {

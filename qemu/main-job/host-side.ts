@@ -149,7 +149,6 @@ export class HostSide {
    */
   async deploy(imagePath: string, onProgress: (progress: Progress) => void): Promise<Outcome> {
     const image = await readImageFile(imagePath);
-    await this.fleet.offer(image);
     const { pod } = simplePod(parseAcName('web'), image);
     const means = { fleet: this.fleet, link: this.link, clock: systemClock };
     const command = await makeCommand(means, this.device, {
@@ -160,7 +159,7 @@ export class HostSide {
         ...(lacksOf(this.board.name).controllers === undefined ? {} : { limits: 'best-effort' }),
       },
     });
-    const published = await publishCommand(means, command);
+    const published = await publishCommand(means, command, [image]);
     return await published.follow(600_000, onProgress);
   }
 

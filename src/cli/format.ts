@@ -60,6 +60,13 @@ function toCell(cell: Cell | string): Cell {
   return typeof cell === 'string' ? { text: cell } : cell;
 }
 
+/** `12 s`, `5 min`, `3 h`, `40 d`. A time ahead, by another clock, is `0 s`. */
+export function formatAge(seconds: number): string {
+  if (seconds < 120) return `${Math.max(0, Math.floor(seconds))} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`;
+}
+
 /** Names in a sentence: all, or the first eight and the number of the others. */
 export function firstNames(names: readonly string[]): string {
   const most = 8;

@@ -6,18 +6,25 @@ import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { BuiltPackage, BuiltPackages } from '../../cross/index.ts';
+import type { BuiltPackage, DebianArch } from '../../cross/index.ts';
 import { allArchs, buildPackages, cacheRoot, targets } from '../../cross/index.ts';
+import { sqliteLibrary } from '../../cross/sqlite-library.ts';
 import type { Board } from '../../qemu/index.ts';
 import { startBoard } from '../../qemu/index.ts';
+import { openRolloutStore } from '../../src/controller/database/index.ts';
+import { rolloutOf } from '../controller/rollout/model.ts';
 import { everyRelease, itOnce } from './board-choice.ts';
 
 const run = promisify(execFile);
 const root = path.join(import.meta.dirname, '../..');
 const machines = { arm64: 'AArch64', armhf: 'ARM', amd64: 'Advanced Micro Devices X86-64' };
 
-async function build(): Promise<BuiltPackages> {
-  return await buildPackages({ root, archs: allArchs });
+/** The libraries that a file for `arch` needs. */
+async function librariesOf(file: string, arch: DebianArch): Promise<readonly string[]> {
+  const { stdout } = await run('readelf', ['-hd', file], { env: { ...process.env, LC_ALL: 'C' } });
+  expect(stdout).toMatch(new RegExp(`Class: +ELF${targets[arch].elf.bits}\\n`));
+  expect(stdout).toMatch(new RegExp(`Machine: +${machines[arch]}\\n`));
+  return [...stdout.matchAll(/\(NEEDED\).*\[(.*)\]/g)].map(([, library = '']) => library);
 }
 
 /** The package before it was split into two, with the programs of both. @returns the .deb */
@@ -27,6 +34,7 @@ async function onePackage(device: string, operator: string, directory: string): 
   const programs = 'usr/lib/wherry';
   await run('dpkg-deb', ['-x', operator, path.join(directory, 'operator')]);
   for (const name of await readdir(path.join(directory, 'operator', programs))) {
+    if (!name.startsWith('operator-')) continue;
     const from = path.join(directory, 'operator', programs, name);
     await rename(from, path.join(tree, programs, name.replace('operator-', 'chunk-')));
   }
@@ -38,10 +46,26 @@ async function onePackage(device: string, operator: string, directory: string): 
   return file;
 }
 
+/** A SQLite file with the rollout `r-1` of five devices. */
+async function oneRollout(fleet: string): Promise<Uint8Array> {
+  const directory = await mkdtemp(path.join(tmpdir(), 'wherry-rollout-'));
+  try {
+    const file = path.join(directory, 'rollouts.db');
+    const store = await openRolloutStore(file, fleet, { isNew: true });
+    const rollout = rolloutOf(5, []);
+    const commands = { command: Buffer.from('run'), undo: Buffer.from('undo') };
+    await store.create(rollout, new Map(rollout.members.map(({ device }) => [device, commands])));
+    await store.close();
+    return await readFile(file);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
 describe('the packages of all architectures', () => {
   let packages: readonly BuiltPackage[];
   beforeAll(async () => {
-    ({ packages } = await build());
+    ({ packages } = await buildPackages({ root, archs: allArchs }));
   });
 
   it('[C209] are at most 400,000 bytes each', () => {
@@ -81,17 +105,25 @@ describe('the packages of all architectures', () => {
           'notify-abi137.node',
         ]);
         for (const name of names) {
-          const { stdout } = await run('readelf', ['-hd', path.join(addons, name)], {
-            env: { ...process.env, LC_ALL: 'C' },
-          });
-          expect(stdout).toMatch(new RegExp(`Class: +ELF${targets[arch].elf.bits}\\n`));
-          expect(stdout).toMatch(new RegExp(`Machine: +${machines[arch]}\\n`));
-          const needed = [...stdout.matchAll(/\(NEEDED\).*\[(.*)\]/g)].map(([, library]) => library);
+          const needed = await librariesOf(path.join(addons, name), arch);
           expect(needed).toContain('libsystemd.so.0');
-          expect(needed.filter((library) => !/^(libsystemd|libc|ld-linux)\b/.test(library ?? ''))).toEqual(
-            [],
-          );
+          expect(needed.filter((library) => !/^(libsystemd|libc|ld-linux)\b/.test(library))).toEqual([]);
         }
+      } finally {
+        await rm(directory, { recursive: true });
+      }
+    },
+  );
+
+  it.each(allArchs)(
+    '[C326] have for operators of %s an SQLite that needs libc and libgcc only',
+    async (arch) => {
+      const directory = await mkdtemp(path.join(tmpdir(), 'wherry-sqlite-'));
+      try {
+        const file = path.join(directory, 'index.node');
+        await writeFile(file, (await sqliteLibrary(root, cacheRoot(), targets[arch])).bytes);
+        const parts = /^(libc|libdl|libm|libpthread|librt|ld-linux[\w-]*|libgcc_s)\.so\b/;
+        expect((await librariesOf(file, arch)).filter((library) => !parts.test(library))).toEqual([]);
       } finally {
         await rm(directory, { recursive: true });
       }
@@ -165,10 +197,11 @@ describe.each(everyRelease)('a package on %s', (name) => {
 
   beforeAll(async () => {
     board = await startBoard({ board: name });
-    const built = await build();
-    deb = built.packages.find(({ arch }) => arch === board.arch);
+    const archs = [board.arch];
+    const built = await buildPackages({ root, archs, operatorArchs: archs });
+    [deb] = built.packages;
     await board.copyIn(deb?.file ?? '', '/tmp/wherry.deb');
-    operator = built.operator.file;
+    operator = built.operators[0]?.file ?? '';
     await board.copyIn(operator, '/tmp/wherry-operator.deb');
   });
   afterAll(async () => {
@@ -237,6 +270,37 @@ describe.each(everyRelease)('a package on %s', (name) => {
     await board.check('rm -r /tmp/harbour && dpkg -P wherry-operator');
     expect(await board.check('find / -xdev -name "*operator-*.js" -o -xdev -name wherry-operator')).toBe('');
     await lacking();
+  });
+
+  itOnce(name)('[C326] has the databases of rollouts in the package of operators', async () => {
+    const rollout = (words: string) => board.run(`wherry --fleet /tmp/harbour rollout ${words}`);
+    // An earlier package was for all architectures, and had no database.
+    await board.check(`dpkg-deb -R /tmp/wherry-operator.deb /tmp/earlier
+      rm -r /tmp/earlier/usr/lib/wherry/node_modules
+      sed -i 's/^Architecture: .*/Architecture: all/; s/^Version: /&0~/' /tmp/earlier/DEBIAN/control
+      dpkg-deb --root-owner-group -Znone --build /tmp/earlier /tmp/earlier.deb
+      dpkg -i /tmp/earlier.deb
+      wherry --fleet /tmp/harbour fleet init harbour`);
+    await board.copyIn(await oneRollout('harbour'), '/tmp/harbour/rollouts.db');
+    const { status, stderr } = await rollout('list');
+    expect({ status, stderr }).toEqual({
+      status: 70,
+      stderr: expect.stringMatching(
+        /^wherry: the driver of SQLite \(libsql\) cannot be loaded: Cannot find module '@libsql.*; reinstall the package wherry-operator /,
+      ) as string,
+    });
+    await board.check('dpkg -i /tmp/wherry-operator.deb');
+    expect(await board.check('dpkg -V wherry-operator')).toBe('');
+    expect(await rollout('pause r-1 --reason lunch')).toMatchObject({ status: 0 });
+    expect((await rollout('list')).stdout).toMatch(/^r-1 .* paused +5 /m);
+    // The driver of PostgreSQL reports that nothing listens.
+    expect(await rollout('list --database postgres://127.0.0.1:9/wherry')).toMatchObject({
+      status: 69,
+      stderr:
+        'wherry: the database 127.0.0.1:9/wherry cannot be used: connect ECONNREFUSED 127.0.0.1:9 (database-unavailable)\n',
+    });
+    await board.check('rm -r /tmp/harbour /tmp/earlier && dpkg -P wherry-operator');
+    expect((await board.run('ls /usr/lib/wherry/node_modules')).status).not.toBe(0);
   });
 
   it('runs the supervisor when it is configured, without the privileges of root', async () => {

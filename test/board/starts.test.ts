@@ -179,73 +179,52 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     await board.check(`systemctl stop ${unitsOf(pod)}`);
   });
 
-  it('fail at once with the message of crun if crun does not start the container', async () => {
-    await board.copyIn(
-      Buffer.from(
-        `#!/bin/sh\ncase " $* " in *" start "*) echo "no such state" >&2; exit 1 ;; esac\nexec crun "$@"\n`,
-      ),
-      '/root/crun-without-start',
-    );
-    await board.check('chmod +x /root/crun-without-start');
-    const pod = await install('broken', [app(polite)], '/root/crun-without-start');
+  /** Puts a crun on the board that first runs `script` when its command is `command`. */
+  const crunThat = async (name: string, command: string, script: string): Promise<string> => {
+    const text = `#!/bin/sh\ncase " $* " in *" ${command} "*) ${script} ;; esac\nexec crun "$@"\n`;
+    await board.copyIn(Buffer.from(text), `/root/${name}`, 0o755);
+    return `/root/${name}`;
+  };
+
+  it('end an app whose container crun does not start, with the message of crun', async () => {
+    const crun = await crunThat('crun-without-start', 'start', 'echo "no such state" >&2; exit 1');
+    const pod = await install('broken', [app(polite)], crun);
     const unit = unitsOf(pod);
-    const { status } = await board.run(`systemctl start ${unit}`);
-    expect(status).not.toBe(0);
+    await board.run(`systemctl start ${unit}`);
+    await board.waitFor(`systemctl is-failed ${unit}`);
     await board.check('journalctl --sync');
     const told = await board.check(
       `systemctl show -P Result ${unit}; ${journalOf(pod)}; journalctl -b -o cat _PID=1 UNIT=${unit}`,
     );
-    expect(told).toMatch(/^exit-code\n/);
+    expect(told).toMatch(/^signal\n/);
     expect(told).toContain('no such state');
     expect(told).toContain(`crun did not start ${pod.uuid}-app0`);
     // The created process ignores the stop signal. Ending it did not take the stop timeout.
     expect(told).not.toContain('timed out');
   });
 
-  it('end an app at once when it is stopped before its program runs', async () => {
-    await board.copyIn(
-      Buffer.from(
-        `#!/bin/sh\ncase " $* " in *" start "*) touch /run/releasing; sleep 1 ;; esac\nexec crun "$@"\n`,
-      ),
-      '/root/crun-that-waits',
-      0o755,
+  it.each([
+    ['create', 'TERM', 'exit-code'],
+    ['create', 'INT', 'exit-code'],
+    ['create', 'WINCH', 'exit-code'],
+    ['start', 'TERM', 'signal'],
+    ['start', 'INT', 'signal'],
+    ['start', 'WINCH', 'signal'],
+  ])('end an app at once when crun %s runs and SIG%s comes [C294]', async (command, signal, result) => {
+    const reached = `/run/at-${command}-${signal}`;
+    const crun = await crunThat(`crun-late-${command}-${signal}`, command, `touch ${reached}; sleep 1`);
+    const pod = await install(
+      `prompt${command}${signal.toLowerCase()}`,
+      [app(polite, { settings: { 'wherry/stop-signal': `SIG${signal}` } })],
+      crun,
     );
-    const pod = await install('early', [app(polite)], '/root/crun-that-waits');
-    const unit = unitsOf(pod);
-    await board.check(`systemctl start --no-block ${unit}`);
-    await board.waitFor('test -e /run/releasing');
-    await board.check(`systemctl stop ${unit}; journalctl --sync`);
-    const told = await board.check(`journalctl -b -o cat _PID=1 UNIT=${unit}`);
-    expect(told).toContain('Stopped');
-    expect(told).not.toContain('timed out');
+    await board.check(`systemctl start --no-block ${unitsOf(pod)}`);
+    await board.waitFor(`test -e ${reached}`);
+    const stop = await stopped(pod);
+    expect(stop.result).toBe(result);
+    expect(stop.lines).not.toContain('timed out');
+    expect(stop.lines).not.toContain('up\n');
   });
-
-  it.each(['TERM', 'INT'])(
-    'end an app at once when SIG%s comes before it has begun [C294]',
-    async (signal) => {
-      await board.copyIn(
-        Buffer.from(`#!/bin/sh\ncase " $* " in *" start "*) sleep 1 ;; esac\nexec crun "$@"\n`),
-        '/root/crun-that-starts-late',
-        0o755,
-      );
-      const apps = [app(polite, { settings: { 'wherry/stop-signal': `SIG${signal}` } })];
-      const pod = await install(`prompt${signal.toLowerCase()}`, apps, '/root/crun-that-starts-late');
-      const unit = unitsOf(pod);
-      // Each stop comes as soon as systemd knows the process that it has to wait for.
-      const results = await board.check(
-        `for round in $(seq ${Math.ceil(rounds / 2)}); do
-         systemctl start --no-block ${unit}
-         until [ "$(systemctl show -P MainPID ${unit})" -gt 0 ]; do :; done
-         systemctl stop ${unit}
-         systemctl show -P Result ${unit}
-         systemctl reset-failed ${unit} 2>/dev/null || true
-       done`,
-        { timeoutMs: 300_000 },
-      );
-      expect(new Set(results.trim().split('\n'))).toEqual(new Set(['exit-code']));
-    },
-    330_000,
-  );
 
   /** How a stop of the only app of `pod` ended, and what systemd and the app wrote. */
   const stopped = async (pod: CompiledPod): Promise<{ result: string; lines: string }> => {
@@ -265,6 +244,42 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     expect(result).toBe('signal');
     expect(lines).toContain('process 1 has no handler for SIGTERM');
     expect(lines).not.toContain('timed out');
+  });
+
+  it('end an app that runs once as any other [C316]', async () => {
+    const once = { settings: { 'wherry/once': 'true' } };
+    const deaf = await install('oncedeaf', [app('echo up; exec sleep 1000', once)]);
+    await board.check(`systemctl start --no-block ${unitsOf(deaf)}`);
+    await board.waitFor(journalOf(deaf), ({ stdout }) => stdout.includes('up'));
+    const killed = await stopped(deaf);
+    expect(killed.result).toBe('signal');
+    expect(killed.lines).toContain('process 1 has no handler for signal 15');
+    expect(killed.lines).not.toContain('timed out');
+
+    const pod = await install('oncepolite', [app(polite, once)]);
+    await board.check(`systemctl start --no-block ${unitsOf(pod)}`);
+    await board.waitFor(journalOf(pod), ({ stdout }) => stdout.includes('up'));
+    const ended = await stopped(pod);
+    expect(ended.result).toBe('success');
+    expect(ended.lines).toContain('bye');
+  });
+
+  it.each([
+    ['with a handler for the stop signal', 'TERM', polite, 'exit-code', 'bye'],
+    ['without one', 'TERM', 'echo up; exec sleep 1000', 'signal', 'no handler for signal 15'],
+    ['without one, and SIGWINCH', 'WINCH', 'echo up; exec sleep 1000', 'signal', 'no handler for signal 28'],
+  ])('stop an app during its pre-start handler %s [C317]', async (_, signal, script, result, line) => {
+    const handler = { name: 'pre-start', exec: ['/bin/sh', '-c', script] };
+    const settings = { 'wherry/stop-signal': `SIG${signal}` };
+    const pod = await install(`during${result.replace('-', '')}${signal.toLowerCase()}`, [
+      app('echo begun', { eventHandlers: [handler], settings }),
+    ]);
+    await board.check(`systemctl start --no-block ${unitsOf(pod)}`);
+    await board.waitFor(journalOf(pod), ({ stdout }) => stdout.includes('up'));
+    const stop = await stopped(pod);
+    expect(stop.result).toBe(result);
+    expect(stop.lines).toContain(line);
+    expect(stop.lines).not.toMatch(/timed out|^begun$/m);
   });
 
   it('wait for no stop timeout when an app is stopped right after its start [C133]', async () => {
@@ -295,6 +310,27 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
       expect(lines).not.toMatch(/remains running|left-over/);
       expect(await board.check('grep " /run/wherry/apps/.*/layer" /proc/1/mountinfo || true')).toBe('');
     }
+  });
+
+  it('give a post-stop handler the image when its app has got none [C263]', async () => {
+    const failing = `case " $* " in *" overlay "*) [ -e /run/refused ] || { touch /run/refused; exit 1; } ;; esac`;
+    await board.copyIn(
+      Buffer.from(`#!/bin/sh\n${failing}\nexec /usr/bin/mount "$@"\n`),
+      '/root/bin/mount',
+      0o755,
+    );
+    const handler = { name: 'post-stop', exec: ['/bin/sh', '-c', 'echo handled'] };
+    const pod = await install('halflaid', [app(polite, { eventHandlers: [handler] })]);
+    const unit = unitsOf(pod);
+    await board.check(
+      `mkdir /run/systemd/system/${unit}.d
+       printf '[Service]\\nEnvironment=PATH=/root/bin:/usr/bin\\n' >/run/systemd/system/${unit}.d/mount.conf
+       systemctl daemon-reload`,
+    );
+    expect((await board.run(`systemctl start ${unit}`)).status).not.toBe(0);
+    const { lines } = await stopped(pod);
+    expect(lines).toContain('handled\n');
+    expect(lines).not.toContain('handler failed');
   });
 
   it('name the handler that failed [C283]', async () => {

@@ -146,7 +146,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
        systemctl restart wherryd`,
       );
       await scene.board.waitFor(
-        'journalctl -b -o cat -u wherryd | grep "pulled again because damaged: example.com/page"',
+        'journalctl -b -o cat -u wherryd | grep "replaced because damaged: example.com/page"',
         undefined,
         240_000,
       );
@@ -166,6 +166,28 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
       expect(report.bootId).toBe(before.bootId);
       // The repair is not a deployment, so there is no second answer.
       expect(scene.events.filter(({ version }) => version === running)).toHaveLength(1);
+    },
+  );
+
+  itOnce(boardName)(
+    'and every file of its pods heal after a power cut that emptied them all [C310]',
+    async () => {
+      await scene.board.check(
+        `set -e
+       cd /var/lib/wherry
+       units=$(find /etc/systemd/system -name '*wherry-*' -type f)
+       for file in $(find images pods snapshots -type f ! -path '*/volumes/*') $units; do
+         : >$file.new; mv -f $file.new $file
+       done`,
+      );
+      scene.reports.length = 0;
+      await scene.board.reboot();
+      // The fault is logged before the command comes again, or when it does.
+      await scene.report(({ pods, damaged }) => pods[0]?.healthy === true && damaged === undefined);
+      await served('marked');
+      const log = await scene.board.check('journalctl -b -o cat -u wherryd WHERRY_CODE=disk-failed');
+      expect(log).toMatch(/^pod web: .*\/sha256sums is missing or damaged; written again when/m);
+      await scene.board.check('cd /var/lib/wherry/pods/*/; sha256sum --status --check sha256sums');
     },
   );
 

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../../qemu/free-port.ts';
@@ -177,12 +177,23 @@ describe('a start that fails ends the command', () => {
     expect(readdirSync(place)).not.toContain('dev-own');
   });
 
-  it('if an IPv6 address is not of this machine, and its fleet has it in brackets', async () => {
-    const ports = ['--broker-port', '1883', '--image-port', '0'];
+  it('[C320] if an IPv6 address is not of this machine, and makes no fleet', async () => {
+    const ports = ['--broker-port', '0', '--image-port', '0'];
     const { child, err } = start('--fleet', 'dev-six', 'dev', '--host', '2001:db8::7', ...ports);
     expect(await statusOf(child)).toBe(64);
     expect(err()).toContain('cannot listen on [2001:db8::7]:0: ');
-    expect(readFileSync(join(place, 'dev-six/fleet.toml'), 'utf8')).toContain('"mqtt://[2001:db8::7]:1883"');
+    expect(readdirSync(place)).not.toContain('dev-six');
+  });
+
+  it.runIf(
+    Object.values(networkInterfaces())
+      .flat()
+      .some((one) => one?.address === '::1'),
+  )('or makes a fleet that has an IPv6 address in brackets', async () => {
+    const ports = ['--broker-port', '0', '--image-port', '0'];
+    const { child, err } = start('--fleet', 'dev-loopback', 'dev', '--host', '::1', ...ports);
+    while (!err().includes('made the fleet dev')) await once(child.stderr ?? child, 'data');
+    expect(readFileSync(join(place, 'dev-loopback/fleet.toml'), 'utf8')).toContain('"mqtt://[::1]:1883"');
   });
 
   it('if the address is not of this machine, and reports that', async () => {

@@ -246,13 +246,6 @@ describe('the programs of the package', () => {
     expect(packages).toEqual([]);
   });
 
-  it('contain no database, which only a controller needs', () => {
-    const packages = bundledPackages(programs.metafile);
-    for (const driver of ['libsql', '@libsql/linux-arm64-gnu', 'pg', 'pg-protocol']) {
-      expect(packages).not.toContain(driver);
-    }
-  });
-
   it('keep short-lived programs free of the session and of the operator', () => {
     const packages = bundledPackages(units.metafile);
     expect(packages).toEqual(

@@ -74,7 +74,7 @@ describe('the parts of a bundle', () => {
   });
 
   it('keep the libraries of operators out of the part of the device', () => {
-    for (const library of ['htmlparser2', 'js-yaml', 'tar-stream']) {
+    for (const library of ['htmlparser2', 'js-yaml', 'libsql', 'pg', 'pg-protocol', 'tar-stream']) {
       expect(operatorLibraries).toContain(library);
       expect(deviceLibraries).not.toContain(library);
     }

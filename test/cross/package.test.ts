@@ -84,6 +84,8 @@ describe('a package', () => {
       '-rwxr-xr-x /usr/bin/wherry',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-api.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-api.socket',
+      '-rw-r--r-- /usr/lib/systemd/system/wherry-clock.service',
+      '-rw-r--r-- /usr/lib/systemd/system/wherry-clock.timer',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-examine.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-exec@.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-metadata-proxy@.service',
@@ -165,16 +167,18 @@ describe('the package of operators', () => {
   const contents = operatorTree({
     root,
     version: '1.2.3',
+    target: targets.armhf,
     programs: new Map([['operator-ABCDEFGH.js', Buffer.from('// program')]]),
+    sqlite: { npmPackage: '@libsql/linux-arm-gnueabihf', bytes: Buffer.from('ELF') },
     copyright: 'licences\n',
   });
 
-  it('is for all architectures, and depends on the same version of the other package', async () => {
+  it('is for an architecture, and depends on the same version of the other package', async () => {
     expect((await contents).control).toMatchObject({
       Package: 'wherry-operator',
       Version: '1.2.3',
-      Architecture: 'all',
-      Depends: 'wherry (= 1.2.3)',
+      Architecture: 'armhf',
+      Depends: 'wherry (= 1.2.3), libgcc-s1',
     });
   });
 
@@ -183,6 +187,7 @@ describe('the package of operators', () => {
     expect(scripts).toEqual({});
     expect(entries.map((entry) => entry.path)).toEqual([
       'usr/lib/wherry/operator-ABCDEFGH.js',
+      'usr/lib/wherry/node_modules/@libsql/linux-arm-gnueabihf/index.node',
       'usr/share/doc/wherry-operator/copyright',
       'usr/share/doc/wherry-operator/changelog.gz',
       'usr/share/man/man1/wherry-operator.1.gz',

@@ -32,6 +32,12 @@ function snapshot(act: 'run' | 'make', argument: readonly string[] = [], more: r
   return { status, lines };
 }
 
+/** What a repair of the file system may leave. */
+function asDirectory(name: string): void {
+  rmSync(at(name));
+  mkdirSync(at(name));
+}
+
 const fallback = [
   expect.stringMatching(/^(?:<4>|<6>(?=.* is not there;))the startup snapshot .*; running from the bundle$/),
 ];
@@ -69,6 +75,8 @@ describe('the startup snapshot of the units', () => {
   it.each<[string, () => void, readonly string[]]>([
     ['is not there', () => rmSync(at('snapshots/units.blob')), []],
     ['is cut off', () => truncateSync(at('snapshots/units.blob'), 100_000), []],
+    ['is a directory', () => asDirectory('snapshots/units.blob'), []],
+    ['has a directory as its key', () => asDirectory('snapshots/units.key'), []],
     ['is of another program or Node', () => writeFileSync(program, `${readFileSync(program, 'utf8')}\n`), []],
     ['is of other options', () => undefined, ['--no-lazy']],
   ])('that %s is replaced by the bundle, with one line and a mark, and made again', (_, spoil, more) => {

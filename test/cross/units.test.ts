@@ -17,6 +17,8 @@ const unitFiles: Readonly<Record<string, string>> = {
   'wherry-api.service': 'local-api',
   'wherry-api.socket': 'local-api',
   'wherry-arm32.service': 'host',
+  'wherry-clock.service': 'pod',
+  'wherry-clock.timer': 'pod',
   'wherry-exec@.service': 'local-api',
   'wherry-examine.service': 'jobs/examine',
   'wherry-metadata.service': 'metadata',
@@ -64,6 +66,8 @@ describe('the units', () => {
         ['wherry-api.service', 'wherry-api.service'],
         ['wherry-api.socket', 'wherry-api.socket'],
         ['wherry-arm32.service', 'wherry-arm32.service'],
+        ['wherry-clock.service', 'wherry-clock.service'],
+        ['wherry-clock.timer', 'wherry-clock.timer'],
         ['wherry-exec@.service', 'wherry-exec@job.service'],
         ['wherry-examine.service', 'wherry-examine.service'],
         ['wherry-metadata.service', 'wherry-metadata.service'],
@@ -252,7 +256,7 @@ describe('the units', () => {
 
   it('pass the device key to the examination only, and start without one', async () => {
     const unit = await directives('wherry-examine.service');
-    expect(unit.get('LoadCredentialEncrypted')).toBe('wherry.device-key:/var/lib/wherry/device-key.cred');
+    expect(unit.get('LoadCredentialEncrypted')).toBe('wherry.device-key:/run/wherry/examine/device-key.cred');
     expect(unit.get('SetCredential')).toBe('wherry.device-key:# none');
     for (const name of Object.keys(unitFiles).filter((other) => other !== 'wherry-examine.service'))
       expect((await directives(name)).get('LoadCredentialEncrypted')).toBeUndefined();

@@ -1,8 +1,8 @@
 import type { Clock } from '../../src/core/ports/index.ts';
 
-/** A clock that advances only when a test calls `advance`. */
+/** A clock that advances only when a test calls `pass`, and jumps when it calls `jump`. */
 export class FakeClock implements Clock {
-  readonly #startMs: number;
+  #startMs: number;
   #now = 0;
   #sleepers: { readonly at: number; readonly wake: () => void }[] = [];
   /** Every requested delay, in order. */
@@ -15,6 +15,11 @@ export class FakeClock implements Clock {
 
   nowMs(): number {
     return this.#startMs + this.#now;
+  }
+
+  /** Sets the wall clock forward, or back by a negative number. No time passes. */
+  jump(ms: number): void {
+    this.#startMs += ms;
   }
 
   monotonicMs(): number {

@@ -80,6 +80,13 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve(!this.damaged.has(id));
   }
 
+  /** Names of pods with damaged files. */
+  readonly damagedFiles = new Set<string>();
+
+  damagedPods(): Promise<readonly string[]> {
+    return Promise.resolve([...this.damagedFiles]);
+  }
+
   renderings(): readonly Rendering[] {
     return this.needed;
   }
@@ -99,6 +106,7 @@ export class WorldModel implements World, StateKeeper {
       ),
     );
     for (const pod of pods) this.stagedUnits.add(pod.name);
+    this.damagedFiles.clear();
     return Promise.resolve(pods);
   }
 

@@ -1,5 +1,5 @@
 import type * as Pg from 'pg';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { isRefusal } from '../../core/refusal/index.ts';
 import { unavailable, type Query, type Row, type Sql } from './sql.ts';
 
 /** The key of the advisory lock that serializes transactions: the ASCII codes of 'wer'. */
@@ -12,7 +12,7 @@ const lockKey = 0x776572;
  * @throws Refusal `database-unavailable`
  */
 export async function openPostgres(url: string): Promise<Sql> {
-  const { Pool } = await loadDriver();
+  const { Pool } = (await import('pg')).default;
   const what = nameOf(url);
   const pool = new Pool({
     connectionString: url,
@@ -70,18 +70,4 @@ function refusalOf(what: string, error: unknown): unknown {
   if (isOfServer && code.startsWith('53100'))
     return unavailable(what, 'is on a disk that is full; make room', error);
   return unavailable(what, `cannot be used: ${said}`, error);
-}
-
-/** The package for devices contains no databases. @throws Refusal `device-unsupported` */
-async function loadDriver(): Promise<Pick<typeof Pg, 'Pool'>> {
-  try {
-    return (await import('pg')).default;
-  } catch (cause) {
-    const advice = 'run the controller from a source checkout';
-    throw new Refusal(
-      'device-unsupported',
-      `the driver for PostgreSQL (pg) is not installed here; ${advice}`,
-      { cause },
-    );
-  }
 }

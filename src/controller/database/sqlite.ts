@@ -141,12 +141,16 @@ function refusalOf(path: string, error: unknown): unknown {
   return local instanceof Refusal ? unavailable(path, `cannot be used: ${local.message}`, error) : error;
 }
 
-/** The package for devices contains no databases. @throws Refusal `device-unsupported` */
+/** Its native library may be missing or damaged. @throws Refusal `device-unsupported` */
 async function loadDriver(): Promise<typeof Database> {
   try {
     return (await import('libsql')).default;
   } catch (cause) {
-    const advice = 'run the controller from a source checkout';
-    throw new Refusal('device-unsupported', `SQLite (libsql) is not installed here; ${advice}`, { cause });
+    const [reason = ''] = String(cause instanceof Error ? cause.message : cause).split('\n');
+    throw new Refusal(
+      'device-unsupported',
+      `the driver of SQLite (libsql) cannot be loaded: ${reason}; reinstall the package wherry-operator (in a source checkout: npm ci), or use PostgreSQL on an architecture without it`,
+      { cause },
+    );
   }
 }

@@ -11,6 +11,7 @@ import {
   type Rollout,
   type Seen,
   type WavePlan,
+  withoutFuture,
 } from '../rollout/index.ts';
 import { Deliveries } from './deliveries.ts';
 import { handOver, handOverLost } from './hand-over.ts';
@@ -148,6 +149,11 @@ class RolloutDriver {
     await this.#repair();
     await this.#followUp();
     const nowMs = clock.nowMs();
+    const ahead = this.#require().members.flatMap((member) => {
+      const change = withoutFuture(member, nowMs);
+      return change === undefined ? [] : [[member.device, change] as const];
+    });
+    if (ahead.length > 0) this.#change(ahead);
     const plan = planWave(this.#require(), this.#seen, nowMs);
     this.#options.onStep?.(this.#require(), this.#seen, plan);
     switch (plan.do) {
@@ -227,7 +233,7 @@ class RolloutDriver {
         const outcome = answer.phase === 'left' ? 'superseded' : answer.phase;
         await fleet.recordOutcome(device, version, outcome).catch((error: unknown) => {
           // It was published by a controller with another copy of the fleet directory.
-          if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+          if (!isRefusal(error, 'not-found')) throw error;
         });
       }
     }

@@ -13,6 +13,13 @@ export {
   type Seen,
   type Stage,
 } from './rollout.ts';
-export { isCommandedOtherwise, isTouched, type Standing, standingOf, undoStandingOf } from './standing.ts';
+export {
+  isCommandedOtherwise,
+  isTouched,
+  type Standing,
+  standingOf,
+  undoStandingOf,
+  withoutFuture,
+} from './standing.ts';
 export { type Tally, tallyWaves } from './tally.ts';
 export { formatStage, parseStage, parseStages, wavesOf } from './waves.ts';

@@ -71,3 +71,17 @@ function judged({ version }: Pick<Member, 'version'>, answer: Answer, seen: Seen
   if (seen?.currentVersion === version && !seen.healthy) return { is: 'failed', code: 'probation-failed' };
   return { is: 'good', sinceMs: answer.atMs };
 }
+
+/**
+ * The change that moves the times of a member which are in the future to `nowMs`; undefined when
+ * none is. They were stored by a clock that was ahead, and a soak would last until then.
+ */
+export function withoutFuture({ answer, sentAtMs }: Member, nowMs: number): Partial<Member> | undefined {
+  const isSentAhead = sentAtMs !== undefined && sentAtMs > nowMs;
+  const isAnsweredAhead = answer !== undefined && answer.atMs > nowMs;
+  if (!isSentAhead && !isAnsweredAhead) return undefined;
+  return {
+    ...(isSentAhead ? { sentAtMs: nowMs } : {}),
+    ...(isAnsweredAhead ? { answer: { ...answer, atMs: nowMs } } : {}),
+  };
+}

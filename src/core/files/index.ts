@@ -1,2 +1,2 @@
 /** Files of the machine: what a device and an operator's machine do alike. It decides nothing. */
-export { makeDirectory } from './make-directory.ts';
+export { inDirectory, makeDirectory } from './make-directory.ts';

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { localErrorOf, Refusal } from '../refusal/index.ts';
 
@@ -11,11 +11,32 @@ import { localErrorOf, Refusal } from '../refusal/index.ts';
  * @throws Refusal `not-found` where no directory can be made in the parent
  */
 export async function makeDirectory(path: string, mode = 0o777): Promise<void> {
-  if (await isMade(path, mode)) return;
+  await make(path, mode, []);
+}
+
+/**
+ * Calls `work` with the directory `path`, which is made when there is none. If `work` fails, the
+ * directories that were made for it are removed, unless something else was put there.
+ * @throws Refusal as `makeDirectory`
+ */
+export async function inDirectory<T>(path: string, work: () => Promise<T>, mode = 0o777): Promise<T> {
+  const made: string[] = [];
+  try {
+    await make(path, mode, made);
+    return await work();
+  } catch (error) {
+    for (const directory of made.toReversed()) await rmdir(directory).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Adds the directories that it makes to `made`, the outermost first. */
+async function make(path: string, mode: number, made: string[]): Promise<void> {
+  if (await isThere(path, mode, made)) return;
   const above = dirname(resolve(path));
-  if (!existsSync(above)) await makeDirectory(above, mode);
+  if (!existsSync(above)) await make(above, mode, made);
   // Once more in any case: another process may have made the parent meanwhile.
-  if (await isMade(path, mode)) return;
+  if (await isThere(path, mode, made)) return;
   throw new Refusal(
     'not-found',
     `${path} cannot be made: the directory ${above} takes no directories; name another place`,
@@ -23,9 +44,10 @@ export async function makeDirectory(path: string, mode = 0o777): Promise<void> {
 }
 
 /** Whether the directory exists now; false when its parent is missing. */
-async function isMade(path: string, mode: number): Promise<boolean> {
+async function isThere(path: string, mode: number, made: string[]): Promise<boolean> {
   try {
     await mkdir(path, { mode });
+    made.push(path);
     return true;
   } catch (error) {
     const code = localErrorOf(error)?.code;

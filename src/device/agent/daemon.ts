@@ -5,6 +5,7 @@ import { buildReport } from './device-report.ts';
 import { answerLogs } from './answer-logs.ts';
 import { admitGroup } from './api-socket.ts';
 import { garbageRounds } from './garbage.ts';
+import { lastRecord } from '../local-api/index.ts';
 import { recordKeeper } from './local-record.ts';
 import { lookAtApps, lookAtDevice } from './look-at-numbers.ts';
 import { makeSupervisor } from './make-supervisor.ts';
@@ -64,7 +65,8 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     journal,
     policy: { bootSpreadMs: visits.isWoken ? 0 : config.broker.bootSpreadSeconds * 1000 },
   });
-  let seq = 0;
+  // A restarted wherryd counts on: the times of reports give no order where the clock is set back.
+  let seq = (await lastRecord(places).catch(() => undefined))?.report.seq ?? 0;
   const keepRecord = recordKeeper(places.record);
   const reporter = new Reporter(
     systemClock,
@@ -146,17 +148,17 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   await admitGroup(places.apiSocket, config.api.group, journal);
   await within(startWithinMs, started, signal);
   notifier.ready();
-  // After the connection: to find the next moment of a schedule takes a tenth of the start.
   stops.push(
-    runBySchedule('report.schedule', config.reportSchedule, () => reporter.look()),
-    runBySchedule('gc.schedule', config.gcSchedule, () => garbage.begin()),
+    runBySchedule('report.schedule', config.reportSchedule, () => reporter.look(), systemClock),
+    runBySchedule('gc.schedule', config.gcSchedule, () => garbage.begin(), systemClock),
   );
   // After the pods and the connection: damage is only reported, so no pod waits for the check.
-  const looking = world.checkObjects(keeper.state).then(
+  const looking = world.check(keeper.state).then(
     () => {
       if (world.damaged.length > 0) reporter.request();
     },
-    (error: unknown) => journal.log('warning', `images could not be checked: ${String(error)}`),
+    (error: unknown) =>
+      journal.log('warning', `images and files of pods could not be checked: ${String(error)}`),
   );
   void looking.then(options.onRest);
   journal.log(

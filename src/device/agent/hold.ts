@@ -1,7 +1,8 @@
-import { existsSync } from 'node:fs';
-import type { PendingDeployment } from '../deploy/index.ts';
+import { existsSync, statSync } from 'node:fs';
+import type { Clock } from '../../core/ports/index.ts';
+import type { Lock, PendingDeployment } from '../deploy/index.ts';
 import { whyWait } from '../deploy/index.ts';
-import { approvalPath, type HoldPlaces, readLocks } from '../host/index.ts';
+import { approvalPath, type HoldPlaces, type LockFile, readLocks } from '../host/index.ts';
 import { type DeviceTime, groupOf, type MaintenanceWindow } from '../../wire/trust/index.ts';
 import { WindowClock } from './windows.ts';
 
@@ -13,7 +14,9 @@ export function holdOf(
   places: HoldPlaces,
   bootId: string,
   now: () => DeviceTime,
+  clock: Pick<Clock, 'nowMs' | 'monotonicMs'>,
 ): (pending: PendingDeployment) => Promise<string | undefined> {
+  const holding = lockTimes(clock);
   let clocks: { readonly of: readonly MaintenanceWindow[]; readonly all: readonly WindowClock[] } | undefined;
   const isOpen = async (windows: readonly MaintenanceWindow[], nowSeconds: number): Promise<boolean> => {
     if (clocks?.of !== windows) clocks = { of: windows, all: windows.map((one) => new WindowClock(one)) };
@@ -26,15 +29,46 @@ export function holdOf(
     const { nowSeconds, clockTrusted } = now();
     const group = groupOf(desired.target);
     return whyWait(activation, desired.version, {
-      nowSeconds,
       clockTrusted,
       bootId,
       ...(group === undefined ? {} : { group }),
       ...(acceptedIn === undefined ? {} : { acceptedIn }),
-      locks: readLocks(places),
+      locks: holding(readLocks(places)),
       approved: existsSync(approvalPath(places, desired.version, group)),
       windowOpen:
         clockTrusted && activation?.windows !== undefined && (await isOpen(activation.windows, nowSeconds)),
     });
   };
+}
+
+/**
+ * Returns a function that returns the locks that still hold. A lock lasts from its writing to its
+ * expiry. Once it has been seen, that time is measured by the monotonic clock: the wall clock, by
+ * which it was written, may be years off, and be set meanwhile. A lock that was written before the
+ * clock was set back holds for its whole time again at most.
+ */
+function lockTimes(clock: Pick<Clock, 'nowMs' | 'monotonicMs'>) {
+  let known = new Map<string, number>();
+  return (locks: readonly LockFile[]): readonly Lock[] => {
+    const [wallSeconds, atMs] = [Math.floor(clock.nowMs() / 1000), clock.monotonicMs()];
+    const ends = new Map<string, number>();
+    const held = locks.flatMap((lock) => {
+      const { path, expires } = lock;
+      const written = writtenSeconds(path);
+      if (expires === undefined || written === undefined) return [lock];
+      const id = `${path} ${written} ${expires}`;
+      const key = known.has(id) || written <= wallSeconds ? id : `${id} ahead`;
+      const endMs = known.get(key) ?? atMs + (expires - Math.max(wallSeconds, written)) * 1000;
+      ends.set(key, endMs);
+      const leftSeconds = Math.ceil((endMs - atMs) / 1000);
+      return leftSeconds > 0 ? [{ ...lock, expires: wallSeconds + leftSeconds }] : [];
+    });
+    known = ends;
+    return held;
+  };
+}
+
+function writtenSeconds(path: string): number | undefined {
+  const status = statSync(path, { throwIfNoEntry: false });
+  return status === undefined ? undefined : Math.floor(status.mtimeMs / 1000);
 }

@@ -76,7 +76,7 @@ export class LogRequests {
       let id: string | undefined;
       try {
         id = createHash('sha256').update(decodeEnvelope(message).payload).digest('hex');
-        if (this.#examinations.take(this.#ports.clock.nowMs()) > 0) {
+        if (this.#examinations.take(this.#ports.clock.monotonicMs()) > 0) {
           this.#ports.journal.log('debug', 'a request for logs was dropped: too many came');
           continue;
         }
@@ -132,7 +132,7 @@ export class LogRequests {
 
   /** Refusals over the budget are neither logged nor answered. */
   async #refuse(id: string | undefined, { code, message }: Refusal): Promise<void> {
-    if (this.#refusals.take(this.#ports.clock.nowMs()) > 0) return;
+    if (this.#refusals.take(this.#ports.clock.monotonicMs()) > 0) return;
     this.#ports.journal.log('warning', `request for logs refused: ${message}`, { WHERRY_CODE: code });
     if (id === undefined) return;
     const counts = { sentBytes: 0, leftOutBytes: 0 };

@@ -63,7 +63,7 @@ export function makeSupervisor(
             ...(root === undefined ? {} : { root: termsOf(root) }),
           },
           {
-            ...{ systemd, disk, run: places.run, owner },
+            ...{ systemd, disk, run: places.run, owner, deviceKey: places.deviceKey },
             seal: async (secrets, directory) => {
               live.sealed.clear();
               for (const { digest } of secrets) live.sealed.add(digest);

@@ -58,7 +58,7 @@ export function makeWorld(
     metadataKey: () => metadataKey(disk, places.metadataKey, systemRandom),
     architectures: host.architectures,
     unsavedSecrets: live.sealed,
-    whyWait: holdOf(places, host.bootId, now),
+    whyWait: holdOf(places, host.bootId, now, systemClock),
     connected: live.isConnected,
     lastOutput: lastOutputOf(config.remoteLogPods),
     reserveBytes: config.limits.reserveBytes,

@@ -39,7 +39,7 @@ export async function openDevice(options: OpenOptions) {
   }
   const verity = programVerity();
   const looking = verity.lack(places.images); // a process, which runs while the state is read
-  const keeper = await openState(stateSlots(disk, places.state));
+  const keeper = await openState(stateSlots(disk, places.state), journal);
   const owner = await accountOf(pullUser);
   const unsealable = await looking;
   const host = lookAtHost(places.run, unsealable);

@@ -1,6 +1,6 @@
 import { lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Refusal } from '../../core/refusal/index.ts';
+import { asLocalRefusal, reasonOf, Refusal } from '../../core/refusal/index.ts';
 import { maxEnvelopeBytes } from '../../wire/trust/index.ts';
 import type { TrustPlaces } from '../store/index.ts';
 
@@ -23,12 +23,11 @@ export function rootFiles({ local, system }: TrustPlaces): readonly RootFile[] {
     const path = join(store, rootFileName);
     try {
       const { size } = lstatSync(path);
-      if (size > maxEnvelopeBytes) throw new Error(`it has ${size} bytes; ${maxEnvelopeBytes} are the limit`);
+      if (size > maxEnvelopeBytes) throw new Error(`${path} has ${size} bytes; ${maxEnvelopeBytes} are the limit`);
       return [{ path, bytes: readFileSync(path) }];
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new Refusal('config-invalid', `the root ${path} cannot be read: ${reason}`, { cause });
+      throw new Refusal('config-invalid', `the root ${reasonOf(asLocalRefusal(cause, path))}`, { cause });
     }
   });
 }

@@ -107,7 +107,7 @@ export class RootUpdates {
       this.#waiting = undefined;
       const digest = createHash('sha256').update(next.message).digest('hex');
       if (digest === this.#lastDigest || next.version !== this.#nextVersion()) continue;
-      const waitMs = this.#budget.take(this.#ports.clock.nowMs());
+      const waitMs = this.#budget.take(this.#ports.clock.monotonicMs());
       if (waitMs > 0) {
         await this.#ports.clock.sleep(waitMs, this.#stopping.signal).catch(() => undefined);
         if (this.#stopping.signal.aborted) return;
@@ -135,8 +135,8 @@ export class RootUpdates {
       const files = this.#ports.files();
       const seen = files.map(({ bytes }) => createHash('sha256').update(bytes).digest('hex')).join(' ');
       if (seen === this.#seenFiles) return;
-      this.#fileProblem = undefined;
       for (const { path, bytes } of files) await this.#takeFile(path, bytes, signal);
+      this.#fileProblem = undefined;
       this.#seenFiles = seen;
     } catch (error) {
       signal.throwIfAborted();

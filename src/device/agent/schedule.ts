@@ -1,15 +1,51 @@
-import { schedule, validate } from 'node-cron';
+import { createTask, validate } from 'node-cron';
+import type { Clock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
+const minuteMs = 60_000;
+
 /**
- * Runs `task` by a cron expression in local time until the returned function is called.
+ * Runs `task` by a cron expression in local time until the returned function is called. When the
+ * clock jumps, or this device slept, the task runs once: it may have been due in between.
+ *
+ * The library's own scheduler is not used. It visits every time of the expression that a jump
+ * skips, and after a jump back it waits until the old time comes again.
  *
  * @throws {Refusal} config-invalid when the expression is not one.
  */
-export function runBySchedule(key: string, expression: string, task: () => void): () => void {
+export function runBySchedule(key: string, expression: string, task: () => void, clock: Clock): () => void {
   if (!validate(expression)) {
     throw new Refusal('config-invalid', `wherry.toml: ${key} is not a cron expression: ${expression}`);
   }
-  const job = schedule(expression, task);
-  return () => void job.destroy();
+  const matches = matcherOf(expression);
+  // The library also takes expressions with a field of seconds before the five of crontab(5).
+  const stepMs = expression.trim().split(/\s+/).length > 5 ? 1000 : minuteMs;
+  const over = new AbortController();
+  const stepNow = (): number => Math.floor(clock.nowMs() / stepMs);
+  const run = async (): Promise<void> => {
+    for (let looked = stepNow(); ;) {
+      await clock.sleep(stepMs - (clock.nowMs() % stepMs), over.signal).catch(() => undefined);
+      if (over.signal.aborted) return;
+      const now = stepNow();
+      if (now === looked) continue; // a sleep may end early
+      let isDue = now < looked || (now - looked) * stepMs > minuteMs;
+      while (!isDue && looked < now) isDue = matches(++looked * stepMs);
+      if (isDue) task();
+      looked = now;
+    }
+  };
+  void run();
+  return () => over.abort();
+}
+
+/**
+ * Whether a cron expression matches a time, in milliseconds since 1970.
+ * @param timeZone without it, local time
+ */
+export function matcherOf(expression: string, timeZone?: string): (atMs: number) => boolean {
+  const options = timeZone === undefined ? {} : { timezone: timeZone };
+  const cron = createTask(expression, () => undefined, options);
+  // The library keeps a list of all tasks; this one only answers.
+  void cron.destroy();
+  return (atMs) => cron.match(new Date(atMs));
 }

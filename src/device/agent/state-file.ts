@@ -6,6 +6,7 @@ import {
   keepNewerTrust,
   type StateKeeper,
 } from '../deploy/index.ts';
+import type { Journal } from '../../core/ports/index.ts';
 import type { StateSlots } from '../store/index.ts';
 import { inTurn } from './in-turn.ts';
 
@@ -20,12 +21,16 @@ export interface StateFile extends StateKeeper {
 /**
  * Opens the device's state. A device that was never commanded has none. A damaged state, or one of
  * a later version of wherry, is refused: forgetting the trusted version would let an old command
- * in.
+ * in. If one slot of two is lost, the state of the other is used, and that is logged.
  *
  * @throws Refusal `state-unreadable`
  */
-export async function openState(slots: StateSlots): Promise<StateFile> {
+export async function openState(slots: StateSlots, journal: Journal): Promise<StateFile> {
   const saved = await slots.read();
+  if (saved?.fault !== undefined) {
+    const message = `${saved.fault}; the other slot is used, which may be one save older, so the newest command may be obeyed a second time; check the disk`;
+    journal.log('error', message, { WHERRY_CODE: 'state-unreadable' });
+  }
   let state: DeviceState = saved === undefined ? emptyState : decodeState(saved.body);
   const turn = inTurn();
   const write = async (next: DeviceState): Promise<void> => {

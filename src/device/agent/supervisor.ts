@@ -2,7 +2,7 @@ import {
   acceptDesired,
   commands,
   type DeviceState,
-  repairImages,
+  repairVersion,
   runDeployment,
   standAside,
   Superseded,
@@ -46,8 +46,8 @@ export class Supervisor {
   private readonly inbox: Inbox;
   private readonly handling = new Rounds(() => this.handleWaiting());
   /**
-   * An image could not be replaced: the command is examined again when the broker sends it again,
-   * at the next connection.
+   * Something damaged could not be replaced: the command is examined again when the broker sends it
+   * again, at the next connection.
    */
   private repairAgain = false;
   /** A deployment, a repair or the start of the pods. */
@@ -158,11 +158,11 @@ export class Supervisor {
       const digest = digestOf(message);
       if (digest === slot.lastDigest && !this.repairAgain) {
         this.debug(`message ${shortDigest(digest)} skipped: it is the last one that was judged`);
-        if (slot.group === undefined && this.repeats.take(this.ports.clock.nowMs()) === 0)
+        if (slot.group === undefined && this.repeats.take(this.ports.clock.monotonicMs()) === 0)
           this.ports.onRepeated?.();
         continue;
       }
-      const waitMs = this.examinations.take(this.ports.clock.nowMs());
+      const waitMs = this.examinations.take(this.ports.clock.monotonicMs());
       if (waitMs > 0) {
         this.debug(`message ${shortDigest(digest)} waits ${waitMs} ms: too many examinations`);
         await this.ports.clock.sleep(waitMs, this.stopping.signal).catch(() => undefined);
@@ -358,8 +358,8 @@ export class Supervisor {
   }
 
   /**
-   * Replaces damaged images. The repeated command contains the addresses of the images of the
-   * running version.
+   * Replaces damaged images and files of pods. The repeated command contains the addresses of the
+   * images and the manifests of the running version.
    */
   private repair(desired: DesiredState): void {
     if (this.work.isUnderWay) {
@@ -371,12 +371,12 @@ export class Supervisor {
     const { keeper, world, clock, journal } = this.ports;
     this.work.begin(async (signal) => {
       try {
-        const names = await repairImages(desired, keeper, world, signal, clock);
-        if (names.length > 0) journal.log('notice', `pulled again because damaged: ${names.join(', ')}`);
+        const names = await repairVersion(desired, keeper, world, signal, clock);
+        if (names.length > 0) journal.log('notice', `replaced because damaged: ${names.join(', ')}`);
       } catch (error) {
         this.repairAgain = true;
         if (signal.aborted) return;
-        logFailure(journal, 'a damaged image could not be replaced', error);
+        logFailure(journal, 'what is damaged could not be replaced', error);
       }
     });
   }

@@ -1,6 +1,6 @@
 /**
- * A budget: `burst` at once, then one per `refillMs`. Pure: the caller passes the time. A clock
- * that jumps forward grants at most one burst, one that jumps back grants nothing.
+ * A budget: `burst` at once, then one per `refillMs`. Pure: the caller passes the monotonic time,
+ * so that a clock that is set grants nothing.
  */
 export class TokenBucket {
   readonly #refillMs: number;
@@ -17,7 +17,7 @@ export class TokenBucket {
 
   /** Takes one token and returns 0, or returns the milliseconds until there is one. */
   take(nowMs: number): number {
-    this.#save(Math.max(0, nowMs - (this.#atMs ?? nowMs)));
+    this.#save(nowMs - (this.#atMs ?? nowMs));
     this.#atMs = nowMs;
     if (this.#savedMs < this.#refillMs) return Math.ceil(this.#refillMs - this.#savedMs);
     this.#savedMs -= this.#refillMs;

@@ -1,9 +1,10 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { isRefusal } from '../../core/refusal/index.ts';
+import { Refusal, unreadableFile } from '../../core/refusal/index.ts';
 import { openJournal } from '../systemd/index.ts';
 import { runDaemon } from './daemon.ts';
 import { exitStatusOf, visitedExitStatus } from './exit-status.ts';
 import { HeapRest } from './heap-rest.ts';
+import { logFailure } from './log-failure.ts';
 import { places } from '../host/index.ts';
 
 /**
@@ -15,6 +16,16 @@ const journal = openJournal();
 const heapRestMs = 5000;
 /** How often to look whether messages have grown the heap. */
 const heapLookMs = 300_000;
+
+/** @throws Refusal `config-invalid` */
+function readConfig(): string {
+  try {
+    return readFileSync(places.config, 'utf8');
+  } catch (cause) {
+    const { message } = unreadableFile(places.config, cause);
+    throw new Refusal('config-invalid', message, { cause });
+  }
+}
 
 async function main(): Promise<void> {
   const stopping = new AbortController();
@@ -34,7 +45,7 @@ async function main(): Promise<void> {
     const end = await runDaemon({
       journal,
       places,
-      configText: readFileSync(places.config, 'utf8'),
+      configText: readConfig(),
       onRest: () => setTimeout(() => heap.shrink(), heapRestMs).unref(),
       onCollect: (listener) => process.on('SIGUSR2', listener),
       // The package's build time: the earliest possible time on a device whose clock has stopped.
@@ -46,10 +57,7 @@ async function main(): Promise<void> {
     // Work that waits for a retry (such as an examination) continues in the next visit.
     if (end === 'visited') process.exit(visitedExitStatus);
   } catch (error) {
-    const code = isRefusal(error) ? error.code : 'internal';
-    const message =
-      isRefusal(error) || !(error instanceof Error) ? String(error) : (error.stack ?? error.message);
-    journal.log('error', message, { WHERRY_CODE: code });
+    const code = logFailure(journal, 'wherryd cannot run', error);
     // Handles that a failed start left open must not keep the process alive: systemd restarts it
     // when it has ended.
     process.exit(exitStatusOf(code));

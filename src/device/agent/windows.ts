@@ -1,6 +1,7 @@
-import { createTask, validate } from 'node-cron';
+import { validate } from 'node-cron';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { MaintenanceWindow } from '../../wire/trust/index.ts';
+import { matcherOf } from './schedule.ts';
 
 const minuteMs = 60_000;
 /**
@@ -22,10 +23,7 @@ export class WindowClock {
   /** @throws {Refusal} `desired-malformed` for an expression or a zone that does not exist */
   constructor({ cron, durationSeconds, timeZone }: MaintenanceWindow) {
     refuseUnknown(cron, timeZone);
-    const task = createTask(cron, () => undefined, { timezone: timeZone });
-    this.matches = (at) => task.match(new Date(at));
-    // The library keeps a list of all tasks; this one only answers.
-    void task.destroy();
+    this.matches = matcherOf(cron, timeZone);
     this.durationMs = durationSeconds * 1000;
   }
 

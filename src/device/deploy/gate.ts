@@ -10,7 +10,6 @@ export interface Lock {
 
 /** The facts by which an activation is held or not. */
 export interface GateFacts {
-  readonly nowSeconds: number;
   /** Without it, no window is known to be open. */
   readonly clockTrusted: boolean;
   readonly bootId: string;
@@ -18,6 +17,7 @@ export interface GateFacts {
   readonly group?: string;
   /** The boot in which the version was accepted; see `PendingDeployment`. */
   readonly acceptedIn?: string;
+  /** Those that hold. */
   readonly locks: readonly Lock[];
   /** Whether the version has been approved on this device. */
   readonly approved: boolean;
@@ -35,7 +35,7 @@ export function whyWait(
   facts: GateFacts,
 ): string | undefined {
   if (activation?.force === true) return undefined;
-  const lock = facts.locks.find(({ expires }) => expires === undefined || expires > facts.nowSeconds);
+  const [lock] = facts.locks;
   if (lock !== undefined) {
     const until = lock.expires === undefined ? '' : ` until ${isoTime(lock.expires)}`;
     return `the lock ${lock.name} holds it${until}: ${lock.reason}`;

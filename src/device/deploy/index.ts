@@ -7,7 +7,7 @@ export { activatePods, restorePods } from './activate.ts';
 export { type GateFacts, type Lock, whyWait } from './gate.ts';
 export { runDeployment, Superseded } from './deployment.ts';
 export { type ImageUse, imageUses, versionOf } from './image-use.ts';
-export { repairImages } from './repair.ts';
+export { repairVersion } from './repair.ts';
 export { describeStep, type LoadedUnit, planActivation, type ReplacedObject, type Step } from './plan.ts';
 export { referencedObjects } from './remembered-images.ts';
 export { rootsOf } from './roots.ts';

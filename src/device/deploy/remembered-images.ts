@@ -51,7 +51,8 @@ export function withTree(state: DeviceState, tree: StoredTree, needed: readonly 
 /** `state` with an image that was just stored, in place of an earlier entry for it. */
 export function withImage(state: DeviceState, image: StoredImage, nowSeconds: number): DeviceState {
   const others = state.images.filter((other) => other.id !== image.id);
-  return forgetOldest({ ...state, images: [...others, { ...image, lastUse: useTime(state, nowSeconds) }] });
+  const lastUse = useTime(state, nowSeconds);
+  return forgetOldest({ ...state, images: [...others, { ...image, lastUse }] }, lastUse);
 }
 
 /** `state` after the set that needed `imageIds` was replaced: their last use is now. */
@@ -62,7 +63,7 @@ export function withLastUse(
 ): DeviceState {
   const lastUse = useTime(state, nowSeconds);
   const images = state.images.map((image) => (imageIds.includes(image.id) ? { ...image, lastUse } : image));
-  return forgetOldest({ ...state, images });
+  return forgetOldest({ ...state, images }, lastUse);
 }
 
 /** At least the time at which the newest command was issued, for a device without a clock. */
@@ -70,11 +71,13 @@ function useTime(state: DeviceState, nowSeconds: number): number {
   return Math.max(0, nowSeconds, newestIssued(state));
 }
 
-function forgetOldest(state: DeviceState): DeviceState {
+/** A use in the future was marked by a clock that was ahead, and counts as the oldest. */
+function forgetOldest(state: DeviceState, now: number): DeviceState {
   const referenced = referencedImages(state);
   const loose = state.images.filter(({ id }) => !referenced.has(id));
   if (loose.length <= maxUnreferenced) return state;
-  const oldestFirst = loose.toSorted((a, b) => (a.lastUse ?? 0) - (b.lastUse ?? 0));
+  const usedAt = ({ lastUse = 0 }: StoredImage): number => (lastUse > now ? 0 : lastUse);
+  const oldestFirst = loose.toSorted((a, b) => usedAt(a) - usedAt(b));
   const forgotten = new Set(oldestFirst.slice(0, loose.length - maxUnreferenced));
   return { ...state, images: state.images.filter((image) => !forgotten.has(image)) };
 }

@@ -38,6 +38,8 @@ export interface World {
   ): Promise<StoredImage>;
   /** Whether a stored object is undamaged, by a cheap check. */
   intact(object: StoredObject): Promise<boolean>;
+  /** Names of adopted pods with files that are missing or damaged; `stage` writes them again. */
+  damagedPods(): Promise<readonly string[]>;
   /**
    * The trees that must be rendered for the apps of `desired`, each once; none where layers
    * suffice. Refuses with `image-dependency-missing`, `image-dependency-invalid` and the pod class.

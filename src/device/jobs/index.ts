@@ -5,4 +5,4 @@
 export { answerJob, jobDirectory, jobName } from './answer-job.ts';
 export { decodeFile, hexDigits, jobFiles, type RefusedResult } from './job-files.ts';
 export { startObjectBuilder } from './object-builder.ts';
-export { type JobPorts, runJob } from './run-job.ts';
+export { type JobPorts, runJob, type UnitJob } from './run-job.ts';

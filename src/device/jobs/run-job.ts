@@ -14,6 +14,13 @@ export interface UnitJob<Job> {
   readonly what: string;
   /** The unit resumes what an earlier run left in the directory. */
   readonly resumes?: true;
+  /** A sealed file that systemd decrypts for the unit, which cannot read it. */
+  readonly sealed?: {
+    readonly name: string;
+    readonly bytes: Uint8Array;
+    /** Thrown when systemd cannot decrypt it. */
+    readonly refusal: Refusal;
+  };
 }
 
 export interface JobPorts {
@@ -34,7 +41,7 @@ export interface JobPorts {
  */
 export async function runJob<Job, Done extends { readonly ok: true }>(
   files: JobFiles<Job, Done>,
-  { unit, directory, job, what, resumes }: UnitJob<Job>,
+  { unit, directory, job, what, resumes, sealed }: UnitJob<Job>,
   { systemd, disk, owner }: JobPorts,
   signal: AbortSignal,
 ): Promise<Done | RefusedResult> {
@@ -47,6 +54,7 @@ export async function runJob<Job, Done extends { readonly ok: true }>(
   await disk.makeDirectory(directory, owner);
   await disk.write(jobPath, files.encodeJob(job));
   await disk.own(jobPath, owner, 0o400);
+  if (sealed !== undefined) await disk.write(join(directory, sealed.name), sealed.bytes);
   let end: string;
   try {
     await systemd.resetFailed(unit);
@@ -58,6 +66,7 @@ export async function runJob<Job, Done extends { readonly ok: true }>(
   }
   signal.throwIfAborted();
   const file = await disk.read(resultPath, files.maxBytes).catch(() => undefined);
+  if (file === undefined && end === 'credentials' && sealed !== undefined) throw sealed.refusal;
   if (file === undefined) throw new Refusal('internal', `the ${what} ended without a result (${end})`);
   return files.decodeResult(file);
 }

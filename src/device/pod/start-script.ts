@@ -1,4 +1,4 @@
-import { stopSignalNumbers } from './stop-script.ts';
+import { deafFunction } from './stop-script.ts';
 
 /** Name of the script below the pod's directory. */
 export const startScriptPath = 'start-app';
@@ -21,20 +21,19 @@ export const startScript = `#!/bin/sh
 # Starts an app, or runs it to its end, in a fresh layer over its images; or runs its post-stop handler in the same one.
 set -eu
 if [ "$1" = post-stop ]; then
-  # In seconds; systemd's own limit is later.
-  export LIMIT="$2"
-  shift 2
+  shift
   exec unshare --mount /bin/sh "$0" stopped "$@"
 fi
-what=$1 dir=$2 size=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8 netns=\${9--}
+# The second word is the number of the stop signal, or how many seconds a post-stop handler may take; systemd's own limit is later.
+what=$1 signal=$2 limit=$2 dir=$3 size=$4 images=$5 pod=$6 crun=$7 bundle=$8 id=$9 netns=\${10--}
 layer=$dir/layer
 umask 022
 
 # Secrets, as NAME:MODE:UID:GID. systemd has decrypted them; it has their directory until the unit is stopped, but names it only to the
 # first script. They are copied because the app may be another user; a ramfs is never swapped, and only root reaches this one.
 hand_over() {
-  [ $# -gt 9 ] || return 0
-  shift 9
+  [ $# -gt 10 ] || return 0
+  shift 10
   mount -n -t ramfs -o mode=0755 wherry "$dir/secrets"
   for secret; do
     name=\${secret%%:*} rest=\${secret#*:}
@@ -50,10 +49,10 @@ handle() {
   unset NOTIFY_SOCKET
   hand_over "$@"
   status=0
-  timeout -s KILL "$LIMIT" "$crun" --root="$dir" --cgroup-manager=disabled run --bundle "$bundle.post-stop" "$id.post-stop" || status=$?
+  timeout -s KILL "$limit" "$crun" --root="$dir" --cgroup-manager=disabled run --bundle "$bundle.post-stop" "$id.post-stop" || status=$?
   # A crun that was killed leaves the state of its container.
   if [ -d "$dir/$id.post-stop" ] && "$crun" --root="$dir" --cgroup-manager=disabled delete --force "$id.post-stop"; then
-    echo "the post-stop handler was killed: it took more than $LIMIT s" >&2
+    echo "the post-stop handler was killed: it took more than $limit s" >&2
   elif [ "$status" -ne 0 ]; then
     echo "the post-stop handler failed: exit status $status" >&2
   fi
@@ -113,10 +112,20 @@ lay() {
 
 if [ "$what" = stopped ]; then
   taken nsenter --mount=/proc/1/ns/mnt
-  # If the app was started, its layer is still here.
-  [ -d "$layer/rootfs" ] || lay
+  # If the app was started, its layer, an overlay, is still here.
+  [ "$(stat -f -c %t "$layer/rootfs" 2>/dev/null)" = 794c7630 ] || lay
   handle "$@"
 fi
+
+# Up to the message to systemd below, a stop ends this script, and systemd kills what is left. A shell without a trap would outlive
+# SIGWINCH.
+pid=
+early() {
+  echo "$id was stopped while it started" >&2
+  [ -z "$pid" ] || kill -KILL "$pid"
+  exit 1
+}
+trap early "$signal"
 if [ "\${LAYER-}" != mounted ]; then
   [ -z "\${CREDENTIALS_DIRECTORY-}" ] || ln -sfn "$CREDENTIALS_DIRECTORY" "$dir/credentials"
 
@@ -151,28 +160,55 @@ if [ "\${LAYER-}" != mounted ]; then
   fi
 fi
 hand_over "$@"
-if [ -d "$bundle.pre-start" ]; then
-  # Only the app gets the sockets.
+
+${deafFunction}
+# Runs a container as a child. systemd sends the stop signal to this script, because it is the process that systemd waits for.
+run() {
+  stopped=
+  : >"$dir/pid"
+  trap stop "$signal"
   (
-    unset LISTEN_FDS LISTEN_PID LISTEN_FDNAMES NOTIFY_SOCKET
-    "$crun" --root="$dir" --cgroup-manager=disabled run --bundle "$bundle.pre-start" "$id.pre-start"
-  ) || {
-    status=$?
+    # Only the app gets the sockets.
+    [ "$2" = "$id" ] || unset LISTEN_FDS LISTEN_PID LISTEN_FDNAMES NOTIFY_SOCKET
+    exec "$crun" --root="$dir" --cgroup-manager=disabled run --pid-file "$dir/pid" --bundle "$1" "$2"
+  ) &
+  child=$!
+  # The trap interrupts the wait.
+  until
+    status=0
+    wait "$child" || status=$?
+    ! kill -0 "$child" 2>/dev/null
+  do :; done
+  trap early "$signal"
+  pid=
+  # So that systemd reports the signal, as for other apps.
+  [ "$stopped" != killed ] || kill -KILL $$
+}
+stop() {
+  stopped=asked pid=
+  read -r pid <"$dir/pid" || [ -n "$pid" ] || early
+  if deaf "$pid" "$signal"; then
+    stopped=killed
+    echo "<5>killed at once: its process 1 has no handler for signal $signal, which the kernel then drops"
+    kill -KILL "$pid"
+  else
+    kill "-$signal" "$pid" 2>/dev/null || true
+  fi
+}
+
+if [ -d "$bundle.pre-start" ]; then
+  run "$bundle.pre-start" "$id.pre-start"
+  [ -z "$stopped" ] || early
+  [ "$status" = 0 ] || {
     echo "the pre-start handler failed: exit status $status; the app is not started" >&2
     exit "$status"
   }
 fi
-# crun stays as the parent of an app that runs once, so that systemd gets its exit status.
+# An app that runs once: systemd gets its exit status.
 if [ "$what" = run ]; then
-  exec "$crun" --root="$dir" --cgroup-manager=disabled run --pid-file "$dir/pid" --bundle "$bundle" "$id"
+  run "$bundle" "$id"
+  exit "$status"
 fi
-
-fail() {
-  echo "$1" >&2
-  # Kills only after systemd has seen this script end, so that its failure is the result of the start, and not the signal.
-  (while kill -0 $$; do sleep 0.1; done; kill -KILL "$pid") 2>/dev/null &
-  exit 1
-}
 
 # crun must not see the socket: it would wait for a notification of the app itself.
 socket=$NOTIFY_SOCKET
@@ -180,9 +216,13 @@ unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID
 "$crun" --root="$dir" --cgroup-manager=disabled create --pid-file "$dir/pid" --bundle "$bundle" "$id"
 read -r pid <"$dir/pid" || [ -n "$pid" ] # crun does not end it with a newline
 
-# The created process ignores every signal but SIGKILL, and an app that has just begun ignores its stop signal. systemd waits only for a
-# process that it knows, so it gets the process ID after the trap is set, and before the app begins.
-trap 'fail "$id was stopped while it started"' ${stopSignalNumbers.join(' ')}
-NOTIFY_SOCKET=$socket systemd-notify "MAINPID=$pid" || fail "systemd cannot be notified of process $pid"
-"$crun" --root="$dir" --cgroup-manager=disabled start "$id" || fail "crun did not start $id"
+# By this one message the unit is started, and systemd waits for the created process instead of this script: a stop from here on runs
+# the stop script, also before the app begins. If the app began before the message, its status could be lost.
+if [ "$what" = notify ]; then set --; else set -- READY=1; fi
+NOTIFY_SOCKET=$socket systemd-notify "MAINPID=$pid" "$@"
+"$crun" --root="$dir" --cgroup-manager=disabled start "$id" || {
+  # A stop may have killed it.
+  kill -KILL "$pid" 2>/dev/null && echo "crun did not start $id" >&2
+  exit 1
+}
 `;

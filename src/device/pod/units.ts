@@ -92,11 +92,10 @@ export interface ServiceInput {
 }
 
 /**
- * systemd learns the app's process from the start script, which by then can kill it if a stop
- * comes. A stop before that has no process to wait for: systemd's final SIGKILL ends the created
- * one.
+ * The start script reports the app's process ID and that the unit is started, in one message:
+ * before it, a stop ends the script, and after it, the app.
  */
-const reported = { Type: 'forking', GuessMainPID: false, NotifyAccess: 'exec' };
+const reported = { Type: 'notify', NotifyAccess: 'exec' };
 
 /**
  * The start script reports the app's process ID, and then the app that it is ready. Notifications
@@ -120,8 +119,7 @@ function handlerLimit({ stopTimeoutSeconds }: AppSettings): string {
 }
 
 /** Avoids the stop timeout for an app that cannot receive its stop signal. */
-function askToStop(places: PodPlaces, { stopSignal }: AppSettings): readonly string[] {
-  const number = String(signalNumber(stopSignal));
+function askToStop(places: PodPlaces, number: string, { stopSignal }: AppSettings): readonly string[] {
   return ['/bin/sh', places.absolute(stopScriptPath), number, stopSignal];
 }
 
@@ -135,8 +133,8 @@ export function serviceUnit(input: ServiceInput): string {
   const mounts = [...layers.map(({ unit }) => unit), ...input.volumes];
   const id = places.containerId(app);
   const dir = places.runtime(id);
-  const script = (...what: readonly ['create' | 'run'] | readonly ['post-stop', string]) => [
-    ...['/bin/sh', places.absolute(startScriptPath), ...what, dir, String(settings.layer)],
+  const script = (what: 'create' | 'notify' | 'run' | 'post-stop', number: string) => [
+    ...['/bin/sh', places.absolute(startScriptPath), what, number, dir, String(settings.layer)],
     ...[
       layers.map(({ where }) => `${where}/rootfs`).join(':'),
       podName,
@@ -147,6 +145,7 @@ export function serviceUnit(input: ServiceInput): string {
       ...secrets.map(({ name, mode }) => `${name}:${mode}:${account.uid}:${account.gid}`),
     ],
   ];
+  const stopNumber = String(signalNumber(settings.stopSignal));
   const networks = network === undefined ? [] : [network];
   const sockets = [
     ...(metadata === undefined ? [] : [metadata]),
@@ -203,8 +202,8 @@ export function serviceUnit(input: ServiceInput): string {
       ...(input.sockets === undefined
         ? {}
         : { Environment: { WHERRY_SOCKETS: String(input.sockets.count) } }),
-      ExecStart: [script(settings.once ? 'run' : 'create')],
-      ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, settings)] }),
+      ExecStart: [script(settings.once ? 'run' : settings.notify ? 'notify' : 'create', stopNumber)],
+      ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, stopNumber, settings)] }),
       ExecStopPost: [
         ...(input.postStop ? [script('post-stop', handlerLimit(settings))] : []),
         ...(ended === undefined ? [] : [['/bin/sh', '-c', `${unlessRetried}: >"$0"`, ended]]),

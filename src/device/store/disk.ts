@@ -19,11 +19,11 @@ export interface Disk {
    * that. `onRead` is called with the number of bytes of each read.
    */
   sha256OnMedium(path: string, onRead?: (bytes: number) => void): Promise<string>;
-  /** Creates or replaces a file, not yet durable. */
+  /** Creates or replaces a file, not yet durable. A directory at `path` is removed. */
   write(path: string, bytes: Uint8Array): Promise<void>;
   syncFile(path: string): Promise<void>;
   syncDirectory(path: string): Promise<void>;
-  /** Replaces `to`. Both must be on one file system. */
+  /** Moves a file, and replaces what is at `to`. Both must be on one file system. */
   rename(from: string, to: string): Promise<void>;
   /** Removes a file, or a directory with its content; does nothing when there is none. */
   remove(path: string): Promise<void>;

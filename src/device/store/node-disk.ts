@@ -49,7 +49,8 @@ export function nodeDisk(): Disk {
       });
     },
     write: async (path, bytes) => {
-      const handle = await open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+      const openNew = () => open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+      const handle = await replacing(path, openNew);
       try {
         await handle.writeFile(bytes);
       } finally {
@@ -58,7 +59,7 @@ export function nodeDisk(): Disk {
     },
     syncFile: (path) => withRegular(path, (handle) => handle.sync()),
     syncDirectory: (path) => sync(path),
-    rename,
+    rename: (from, to) => replacing(to, () => rename(from, to)),
     remove: (path) => rm(path, { recursive: true, force: true }),
     list: async (path) => (await readdir(path).catch(ifMissing<string[]>([]))).sort(),
     look,
@@ -82,6 +83,18 @@ export function nodeDisk(): Disk {
       return bavail * bsize;
     },
   };
+}
+
+/**
+ * Has a file take the place of whatever is at `path`: a directory or a link is removed. Only a
+ * person or a repair of the file system puts one there.
+ */
+async function replacing<T>(path: string, put: () => Promise<T>): Promise<T> {
+  return await put().catch(async (error: unknown) => {
+    if (!isSystemError(error, 'EISDIR') && !isSystemError(error, 'ELOOP')) throw error;
+    await rm(path, { recursive: true, force: true });
+    return await put();
+  });
 }
 
 /** Opens a regular file only: it follows no link, and does not wait for a FIFO or a device. */

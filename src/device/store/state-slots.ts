@@ -22,12 +22,13 @@ export interface SavedState {
 
 export interface StateSlots {
   /**
-   * The newest undamaged state; undefined when none was ever saved.
+   * The newest undamaged state; undefined when none was ever saved. `fault` says which slot was
+   * lost: it may have held a newer state.
    *
    * @throws Refusal `state-unreadable` when there are files but all are damaged, or one has a
    *   format of a later wherry
    */
-  read(): Promise<SavedState | undefined>;
+  read(): Promise<(SavedState & { readonly fault?: string }) | undefined>;
   /**
    * Saves a state. Once this resolves, a power cut cannot undo it. Until then the old state stays
    * readable.
@@ -79,12 +80,22 @@ export function stateSlots(disk: Disk, directory: string): StateSlots {
     }
   };
 
-  const readBoth = async (): Promise<{ newest: SavedState | undefined; free: SlotName }> => {
+  const readBoth = async (): Promise<{
+    newest: (SavedState & { readonly fault?: string }) | undefined;
+    free: SlotName;
+  }> => {
     const slots = [await readSlot(names[0]), await readSlot(names[1])] as const;
     const [a, b] = slots.map((slot) => (typeof slot === 'object' && 'generation' in slot ? slot : undefined));
-    if (a !== undefined && (b === undefined || a.generation > b.generation))
-      return { newest: a, free: names[1] };
-    if (b !== undefined) return { newest: b, free: names[0] };
+    const isA = a !== undefined && (b === undefined || a.generation > b.generation);
+    const [newest, free] = isA ? ([a, names[1]] as const) : ([b, names[0]] as const);
+    if (newest !== undefined) {
+      const other = slots[isA ? 1 : 0];
+      // The first state is in one slot alone.
+      if (other === 'absent' && newest.generation > 1)
+        return { newest: { ...newest, fault: `${path(free)} is missing` }, free };
+      if (!(other instanceof CborError)) return { newest, free };
+      return { newest: { ...newest, fault: `${path(free)} is damaged: ${other.message}` }, free };
+    }
     const damage = slots.find((slot) => slot instanceof CborError);
     if (damage !== undefined) {
       throw new Refusal('state-unreadable', `no state in ${directory} is whole: ${damage.message}`, {

@@ -3,7 +3,7 @@ import { BusError, BusLost, connectBus, type BusConnection, type BusSignal } fro
 import { unitOfObjectPath } from './bus-path.ts';
 import { JobEnds } from './job-ends.ts';
 import type { JobResult, Systemd, UnitStatus } from './systemd.ts';
-import { listUnits, managerCall, readUnitStatus, toldResult } from './unit-status.ts';
+import { lacksCredentials, listUnits, managerCall, readUnitStatus, toldResult } from './unit-status.ts';
 
 export interface SystemdOptions {
   /**
@@ -58,7 +58,8 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     if (member === 'PropertiesChanged') {
       const unit = unitOfObjectPath(path) ?? '';
       const result = toldResult(args);
-      if (results.has(unit)) results.set(unit, result ?? results.get(unit));
+      if (results.has(unit))
+        results.set(unit, lacksCredentials(args) ? 'credentials' : (result ?? results.get(unit)));
       tell(unit, result);
     }
     if (member === 'JobRemoved') jobs.ended(String(args[1]), String(args[3]));

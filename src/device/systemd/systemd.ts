@@ -29,8 +29,9 @@ export interface Systemd {
   /**
    * Starts a service that ends by itself (Type=oneshot) and waits for its end. Returns `done` or
    * systemd's word for the failure: the result of the service (`signal`, `oom-kill`, `exit-code`,
-   * …) or, if it has none, of the job. `status` cannot be used for a service that systemd unloads
-   * as soon as it has failed (CollectMode=).
+   * …) or, if it has none, of the job; `credentials` when one of the service cannot be decrypted.
+   * `status` cannot be used for a service that systemd unloads as soon as it has failed
+   * (CollectMode=).
    */
   run(unit: string, signal?: AbortSignal): Promise<string>;
   stop(unit: string, signal?: AbortSignal): Promise<JobResult>;

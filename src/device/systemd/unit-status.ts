@@ -3,6 +3,8 @@ import { unitObjectPath } from './bus-path.ts';
 import type { UnitStatus } from './systemd.ts';
 
 const serviceInterface = 'org.freedesktop.systemd1.Service';
+/** EXIT_CREDENTIALS of systemd.exec(5). */
+const exitCredentials = 243;
 
 /**
  * Properties of a unit to read besides its states: suffix of its name → interface, and the
@@ -76,11 +78,21 @@ export async function listUnits(
  * The result of a service in a PropertiesChanged signal (D-Bus specification, `sa{sv}as`);
  * undefined when it has none, and for other units.
  */
-export function toldResult([from, changed]: readonly unknown[]): string | undefined {
-  if (from !== serviceInterface || !Array.isArray(changed)) return undefined;
-  const [, variant] = (changed as readonly unknown[][]).find(([name]) => name === 'Result') ?? [];
-  const value = variantValue(variant);
+export function toldResult(args: readonly unknown[]): string | undefined {
+  const value = changedValue(args, 'Result');
   return typeof value === 'string' ? value : undefined;
+}
+
+/** The new value of a property of a service. */
+function changedValue([from, changed]: readonly unknown[], property: string): unknown {
+  if (from !== serviceInterface || !Array.isArray(changed)) return undefined;
+  const [, variant] = (changed as readonly unknown[][]).find(([name]) => name === property) ?? [];
+  return variantValue(variant);
+}
+
+/** Whether a PropertiesChanged signal reports that systemd could not pass on a credential. */
+export function lacksCredentials(args: readonly unknown[]): boolean {
+  return changedValue(args, 'ExecMainStatus') === exitCredentials;
 }
 
 /** A unit of the answer to ListUnitsByPatterns, `a(ssssssouso)`. */

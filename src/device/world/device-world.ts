@@ -86,6 +86,8 @@ export class DeviceWorld implements World {
   private readonly objects: StoredObjects;
   private readonly steps: StepRunner;
   private collecting: Promise<void> = Promise.resolve();
+  /** The last fault of the files of a pod, by its name. */
+  private readonly faults = new Map<string, string>();
 
   constructor(ports: DeviceWorldPorts) {
     this.ports = ports;
@@ -130,6 +132,22 @@ export class DeviceWorld implements World {
 
   async intact(object: StoredObject): Promise<boolean> {
     return await this.objects.intact(object);
+  }
+
+  async damagedPods(): Promise<readonly string[]> {
+    const { files, journal } = this.ports;
+    const names: string[] = [];
+    for (const pod of this.pods) {
+      const [first, ...others] = await files.damaged(pod);
+      if (first === undefined) continue;
+      names.push(pod.name);
+      const more = others.length === 0 ? 'is' : `and ${others.length} other files are`;
+      const fault = `pod ${pod.name}: ${first} ${more} missing or damaged; written again when the broker sends the command of the running version; check the disk`;
+      // The same fault is logged only once.
+      if (this.faults.get(pod.name) !== fault) journal.log('error', fault, { WHERRY_CODE: 'disk-failed' });
+      this.faults.set(pod.name, fault);
+    }
+    return names;
   }
 
   renderings(desired: DesiredState, images: readonly StoredImage[]): readonly Rendering[] {
@@ -190,10 +208,13 @@ export class DeviceWorld implements World {
   }
 
   /**
-   * Checks every object that a deployment needs, cheaply. Faults are logged and are in `damaged`.
+   * Checks every object that a deployment needs, cheaply, and the files of the pods. Faults are
+   * logged; those of objects are in `damaged`.
    */
-  async checkObjects(state: DeviceState): Promise<void> {
+  async check(state: DeviceState): Promise<void> {
     await this.objects.check(state);
+    // A pending deployment writes files again.
+    if (state.pending === undefined) await this.damagedPods();
   }
 
   async enable(pods: readonly DeployedPod[]): Promise<void> {

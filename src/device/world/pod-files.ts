@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { chmod, chown, mkdir, rmdir, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import type { DeployedPod } from '../deploy/index.ts';
 import { type CompiledPod, podsTargetText } from '../pod/index.ts';
 import { type Disk, writeDurable } from '../store/index.ts';
@@ -20,6 +21,8 @@ export interface PodPlaces {
 
 const podsTarget = 'wherry-pods.target';
 const maxFileBytes = 1 << 20;
+/** Checksums of the files of a pod, for `sha256sum --check` in its directory. */
+const sumsName = 'sha256sums';
 /**
  * Names that the compiler gives to units (pod/places.ts); units of an administrator do not match.
  */
@@ -28,11 +31,13 @@ const generated =
 
 /**
  * The files of pods. A pod's own directory has a copy of its units, from which a lost unit file is
- * restored. A single file, the target, decides what starts at boot.
+ * restored, and checksums of all its files. A single file, the target, decides what starts at boot.
  */
 export class PodFiles {
   private readonly disk: Disk;
   private readonly places: PodPlaces;
+  /** Whether files were written that no `enable` has made durable. */
+  private isUnsynced = false;
 
   constructor(disk: Disk, places: PodPlaces) {
     this.disk = disk;
@@ -45,8 +50,13 @@ export class PodFiles {
    * writes them again.
    */
   async write(pod: CompiledPod, metadata?: string): Promise<void> {
-    if (metadata !== undefined) await this.put(this.metadataOf(pod), metadata, 0o644);
     const home = join(this.places.pods, pod.uuid);
+    const sums: string[] = [];
+    const putSummed = async (path: string, content: string, mode: number): Promise<void> => {
+      sums.push(`${sha256(content)}  ${path}\n`);
+      await this.put(join(home, path), content, mode);
+    };
+    if (metadata !== undefined) await putSummed(relative(home, this.metadataOf(pod)), metadata, 0o644);
     await mkdir(join(home, 'units'), { recursive: true, mode: 0o755 });
     for (const directory of pod.directories) await this.make(home, directory);
     for (const directory of pod.keptVolumes) {
@@ -57,11 +67,41 @@ export class PodFiles {
       for (const parent of [dirname(directory.path), '.', '..'])
         await this.disk.syncDirectory(join(volumes, parent));
     }
-    for (const { path, content, mode } of pod.files) await this.put(join(home, path), content, mode);
+    for (const { path, content, mode } of pod.files) await putSummed(path, content, mode);
+    // Last, so that a list that was cut off lacks a unit.
     for (const { name, text } of pod.units) {
-      await this.put(join(home, 'units', name), text, 0o644);
+      await putSummed(`units/${name}`, text, 0o644);
       await this.writeUnit(name, text);
     }
+    await this.put(join(home, sumsName), sums.join(''), 0o644);
+  }
+
+  /** Paths of the files of `pod` that are not as they were written. */
+  async damaged(pod: DeployedPod): Promise<readonly string[]> {
+    const home = join(this.places.pods, pod.uuid);
+    const sums = await this.sums(pod);
+    if (sums === undefined) return [join(home, sumsName)];
+    const damaged: string[] = [];
+    for (const [path, sum] of sums) {
+      const bytes = await this.read(join(home, path));
+      if (bytes === undefined || sha256(bytes) !== sum) damaged.push(join(home, path));
+    }
+    return damaged;
+  }
+
+  /** Checksums by path below the directory of the pod; undefined when the list is damaged. */
+  private async sums(pod: DeployedPod): Promise<ReadonlyMap<string, string> | undefined> {
+    const bytes = (await this.read(join(this.places.pods, pod.uuid, sumsName))) ?? '';
+    const lines = Buffer.from(bytes)
+      .toString('utf8')
+      .matchAll(/^([0-9a-f]{64}) {2}(.+)$/gm);
+    const sums = new Map([...lines].map(([, sum = '', path = '']) => [path, sum]));
+    return unitsOf(pod).every((name) => sums.has(`units/${name}`)) ? sums : undefined;
+  }
+
+  /** Undefined for a file that is missing or cannot be read. */
+  private async read(path: string): Promise<Uint8Array | undefined> {
+    return await this.disk.read(path, maxFileBytes).catch(() => undefined);
   }
 
   /**
@@ -85,28 +125,32 @@ export class PodFiles {
     await this.put(join(this.places.units, name), text, 0o644);
   }
 
-  /** Restores unit files of `pod` that are missing or differ; true when there were any. */
+  /**
+   * Restores unit files of `pod` that are missing or differ; true when there were any. A unit and
+   * its copy restore each other: the checksum decides which of them is damaged.
+   */
   async repair(pod: DeployedPod): Promise<boolean> {
-    const masters = join(this.places.pods, pod.uuid, 'units');
-    const needed = new Set(unitsOf(pod));
+    const sums = await this.sums(pod);
     let repaired = false;
-    for (const name of await this.disk.list(masters)) {
-      // A unit of an app with other values of its secrets.
-      if (!needed.has(name)) continue;
-      const text = await this.disk.read(join(masters, name), maxFileBytes);
+    for (const name of unitsOf(pod)) {
       const place = join(this.places.units, name);
-      const present = await this.disk.read(place, maxFileBytes);
-      if (text === undefined || sameBytes(text, present)) continue;
-      await writeDurable(this.disk, place, text);
-      await this.disk.own(place, { uid: 0, gid: 0 }, 0o644);
-      repaired = true;
+      const copy = join(this.places.pods, pod.uuid, 'units', name);
+      const found = [await this.read(copy), await this.read(place)];
+      const text = found.find((bytes) => bytes !== undefined && sha256(bytes) === sums?.get(`units/${name}`));
+      if (text === undefined) continue;
+      for (const [at, path] of [copy, place].entries()) {
+        if (sameBytes(text, found[at])) continue;
+        await writeDurable(this.disk, path, text);
+        await this.disk.own(path, { uid: 0, gid: 0 }, 0o644);
+        repaired ||= path === place;
+      }
     }
     return repaired;
   }
 
   /**
    * Makes `pods` durable, and then the set that starts at boot, by one rename. Writes nothing when
-   * they are that set already.
+   * they are that set already and no file was written.
    */
   async enable(pods: readonly DeployedPod[]): Promise<void> {
     const units = pods.flatMap(({ timer, services }) =>
@@ -115,7 +159,9 @@ export class PodFiles {
     const text = Buffer.from(podsTargetText(units));
     const place = join(this.places.units, podsTarget);
     const link = join(this.places.units, 'multi-user.target.wants', podsTarget);
-    if (sameBytes(text, await this.disk.read(place, maxFileBytes)) && (await this.disk.look(link))) return;
+    const isLinked = async () => (await this.disk.realPath(link)) === (await this.disk.realPath(place));
+    const isSet = sameBytes(text, await this.read(place)) && (await isLinked());
+    if (isSet && !this.isUnsynced) return;
 
     for (const pod of pods) {
       await this.sync(join(this.places.pods, pod.uuid));
@@ -125,13 +171,15 @@ export class PodFiles {
     }
     for (const unit of pods.flatMap(unitsOf)) await this.disk.syncFile(join(this.places.units, unit));
     await this.disk.syncDirectory(this.places.units);
-    if ((await this.disk.look(link)) === undefined) {
+    if (!isSet) {
       await mkdir(dirname(link), { recursive: true });
+      await this.disk.remove(link);
       await symlink(`../${podsTarget}`, link);
       await this.disk.syncDirectory(dirname(link));
     }
     await writeDurable(this.disk, place, text);
     await this.disk.own(place, { uid: 0, gid: 0 }, 0o644);
+    this.isUnsynced = false;
   }
 
   /**
@@ -187,15 +235,19 @@ export class PodFiles {
   }
 
   /**
-   * A file that has this content is not written again: a power cut could empty a file that starts
-   * at boot, and systemd would regard the file of a running unit as changed.
+   * A file that has this content is not written again: systemd would regard the file of a running
+   * unit as changed. Another one is replaced at once: a power cut could empty a file that starts at
+   * boot. What cannot be read is replaced.
    */
   private async put(path: string, content: string, mode: number): Promise<void> {
     const bytes = Buffer.from(content);
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-    // What cannot be read is replaced.
-    const present = await this.disk.read(path, maxFileBytes).catch(() => undefined);
-    if (!sameBytes(bytes, present)) await this.disk.write(path, bytes);
+    const present = await this.read(path);
+    if (!sameBytes(bytes, present)) {
+      this.isUnsynced = true;
+      if (present === undefined) await this.disk.write(path, bytes);
+      else await writeDurable(this.disk, path, bytes);
+    }
     await this.disk.own(path, { uid: 0, gid: 0 }, mode);
   }
 
@@ -219,6 +271,10 @@ function unitsOf(pod: DeployedPod): string[] {
     probe?.ask.kind === 'exec' ? [unit, probe.ask.unit] : [unit],
   );
   return [pod.slice, ...services, ...pod.mounts, ...(pod.timer === undefined ? [] : [pod.timer])];
+}
+
+function sha256(content: string | Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {

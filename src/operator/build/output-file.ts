@@ -1,5 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import {
+  constants,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { asLocalRefusal, isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
@@ -22,7 +31,6 @@ export function isTemporaryName(name: string): boolean {
  */
 export async function writeOutput<T>(output: string, write: (path: string) => Promise<T>): Promise<T> {
   return await naming(output, async () => {
-    if (output === '') throw new Refusal('input-invalid', 'the output has no name; name a file to write');
     await refuseSpecial(output);
     return await whileOwned(ownPath(output), async (path) => {
       const result = await write(path);
@@ -47,6 +55,66 @@ export async function withScratch<T>(output: string, use: (directory: string) =>
   );
 }
 
+/** A file to write as a whole. */
+export interface WholeFile {
+  readonly path: string;
+  readonly content: string | Uint8Array;
+  readonly mode?: number;
+  /** The sentence of the refusal when the file exists. Without it the file is replaced. */
+  readonly whenThere?: string;
+}
+
+/**
+ * Writes all files or none: they take their names, the last one first, once all are written. The
+ * calls are synchronous, so that no signal ends the process in between.
+ * @throws Refusal that names the file: as `writeOutput`, and `input-invalid` with `whenThere`
+ */
+export async function writeFiles(files: readonly WholeFile[]): Promise<void> {
+  for (const { path } of files) await naming(path, () => refuseSpecial(path));
+  writeAll(files);
+}
+
+function writeAll(files: readonly WholeFile[]): void {
+  const [first, ...others] = files;
+  if (first === undefined) return;
+  const { path, content, mode = 0o644, whenThere } = first;
+  const whole = ownPath(path);
+  try {
+    writeFileSync(whole, content, { flag: 'wx', mode });
+    writeAll(others);
+    if (whenThere === undefined) renameSync(whole, path);
+    else placeNew(whole, path, others);
+  } catch (error) {
+    if (whenThere === undefined || localErrorOf(error)?.code !== 'EEXIST') throw named(path, error);
+    throw new Refusal('input-invalid', whenThere, { cause: error });
+  } finally {
+    rmSync(whole, { force: true });
+  }
+}
+
+/**
+ * Unlike a rename, a link fails when the file exists. Then the others, which are new, are removed.
+ */
+function placeNew(whole: string, path: string, others: readonly WholeFile[]): void {
+  try {
+    linkOrCopy(whole, path);
+  } catch (error) {
+    for (const other of others) if (other.whenThere !== undefined) rmSync(other.path, { force: true });
+    throw error;
+  }
+}
+
+function linkOrCopy(whole: string, path: string): void {
+  try {
+    linkSync(whole, path);
+  } catch (error) {
+    // A file system without hard links, for example that of a memory card.
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (!['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK'].includes(code)) throw error;
+    copyFileSync(whole, path, constants.COPYFILE_EXCL);
+  }
+}
+
 /** Does not contain the output's name, which may have the maximum length of a name. */
 function ownPath(output: string): string {
   return join(dirname(resolve(output)), `${ownPrefix}${randomBytes(8).toString('hex')}`);
@@ -69,6 +137,7 @@ async function whileOwned<T>(path: string, work: (path: string) => Promise<T>): 
  * or would fail only after the work.
  */
 async function refuseSpecial(output: string): Promise<void> {
+  if (output === '') throw new Refusal('input-invalid', 'the output has no name; name a file to write');
   const status = await stat(output).catch((error: unknown) => {
     if (localErrorOf(error)?.code === 'ENOENT') return undefined;
     throw error;
@@ -78,23 +147,29 @@ async function refuseSpecial(output: string): Promise<void> {
   throw new Refusal('input-invalid', `${output} is ${what}; name a file to write`);
 }
 
-/** Makes errors of temporary files name the output that the user gave. */
 async function naming<T>(output: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    const local = localErrorOf(error);
-    if (local === undefined) throw error;
-    const isOwn = local.path === undefined || local.path.includes(ownPrefix);
-    if (!isOwn) throw asLocalRefusal(error);
-    if (local.code === 'ENOENT' && !isRefusal(error, 'not-found')) {
-      const directory = dirname(resolve(output));
-      // A directory of the kernel, such as /proc, exists but accepts no new files.
-      const problem = existsSync(directory) ? 'takes no files' : 'does not exist';
-      throw new Refusal('not-found', `${output} cannot be written: the directory ${directory} ${problem}`, {
-        cause: error,
-      });
-    }
-    throw asLocalRefusal(error, output);
+    throw named(output, error);
   }
+}
+
+/** Makes an error of a temporary file name the output that the user gave. */
+function named(output: string, error: unknown): unknown {
+  const local = localErrorOf(error);
+  if (local === undefined) return error;
+  // A copy for which there is no room names its source first.
+  const isFull = local.code === 'ENOSPC' && local.dest?.includes(ownPrefix) === true;
+  const isOwn = isFull || local.path === undefined || local.path.includes(ownPrefix);
+  if (!isOwn) return asLocalRefusal(error);
+  if (local.code === 'ENOENT' && !isRefusal(error, 'not-found')) {
+    const directory = dirname(resolve(output));
+    // A directory of the kernel, such as /proc, exists but accepts no new files.
+    const problem = existsSync(directory) ? 'takes no files' : 'does not exist';
+    return new Refusal('not-found', `${output} cannot be written: the directory ${directory} ${problem}`, {
+      cause: error,
+    });
+  }
+  return asLocalRefusal(error, output);
 }

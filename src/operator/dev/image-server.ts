@@ -43,10 +43,9 @@ export interface ImageServer {
  * @throws Refusal `input-invalid` when it cannot listen on the port
  */
 export async function startImageServer(options: ImageServerOptions): Promise<ImageServer> {
-  const root = await realpath(options.directory);
   const server = createServer((request, response) => {
     const startedAtMs = performance.now();
-    void answer(root, request, response).then(({ start, sentBytes, complete }) => {
+    void answer(options.directory, request, response).then(({ start, sentBytes, complete }) => {
       options.onAccess?.({
         method: request.method ?? '',
         path: request.url ?? '',
@@ -78,13 +77,13 @@ interface Sent {
 }
 
 /** Answers one request; never rejects. */
-async function answer(root: string, request: IncomingMessage, response: ServerResponse): Promise<Sent> {
+async function answer(directory: string, request: IncomingMessage, response: ServerResponse): Promise<Sent> {
   const nothing = (status: number, headers: Record<string, string> = {}): Sent => {
     response.writeHead(status, { 'content-length': '0', ...headers }).end();
     return { start: 0, sentBytes: 0, complete: true };
   };
   if (request.method !== 'GET' && request.method !== 'HEAD') return nothing(405, { allow: 'GET, HEAD' });
-  const file = await openBelow(root, request.url ?? '');
+  const file = await openBelow(directory, request.url ?? '');
   if (file === undefined) return nothing(404);
   try {
     const { size, mtime, mtimeMs, ino } = await file.stat();
@@ -142,10 +141,10 @@ async function send(
 }
 
 /**
- * Opens the regular file that `target` (the request's path) names below `root`; undefined for
+ * Opens the regular file that `target` (the request's path) names below `directory`; undefined for
  * everything else.
  */
-async function openBelow(root: string, target: string): Promise<FileHandle | undefined> {
+async function openBelow(directory: string, target: string): Promise<FileHandle | undefined> {
   let path: string;
   try {
     path = decodeURIComponent(target.split('?', 1)[0] ?? '');
@@ -156,6 +155,7 @@ async function openBelow(root: string, target: string): Promise<FileHandle | und
   const isPlain = (part: string) => part !== '' && !part.startsWith('.') && !/[\0\\]/.test(part);
   if (!path.startsWith('/') || !parts.every(isPlain)) return undefined;
   try {
+    const root = await realpath(directory);
     const real = await realpath(join(root, ...parts));
     if (!real.startsWith(root + sep)) return undefined;
     // NONBLOCK: a FIFO would block the request forever.

@@ -1,19 +1,25 @@
 import { createHash } from 'node:crypto';
-import { copyFile, readFile, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { makeDirectory } from '../../core/files/index.ts';
-import { writeOutput } from '../build/index.ts';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { inDirectory } from '../../core/files/index.ts';
+import { type WholeFile, writeFiles, writeOutput } from '../build/index.ts';
 import { fromFile, Refusal, unreadableFile } from '../../core/refusal/index.ts';
 import { deviceTopics, groupTopic } from '../../wire/report/index.ts';
 import type { BrokerAddress } from '../../wire/mqtt/index.ts';
-import { exists, listed, readText, replaceFile, writeNew } from './fleet-files.ts';
+import {
+  exists,
+  keyFiles,
+  type KeyPair,
+  type KeyRole,
+  listed,
+  readText,
+  replaceFile,
+} from './fleet-files.ts';
 import { fleetConfigText, parseFleetConfig, type FleetConfig, type NewFleetConfig } from './fleet-config.ts';
 import { decodeEnvelope } from '../../wire/trust/index.ts';
 import { type PinnedKey, requireDeviceKey } from './device-key-file.ts';
 import { readDraft, type RootDraft } from './root-drafts.ts';
 import type { OfferedImage } from './offered-image.ts';
-
-export type KeyRole = 'deploy' | 'images';
 
 /**
  * The outcome of a version, as far as the operator's side has seen it. `unsent`: the broker did not
@@ -61,16 +67,22 @@ export class FleetDirectory {
   }
 
   /**
-   * Makes the directory and its `fleet.toml`.
+   * Makes the directory, its `fleet.toml` and its keys. A failure leaves nothing that it made.
    * @throws Refusal `input-invalid` when there is one or a value does not fit
    */
-  static async init(path: string, options: NewFleetConfig): Promise<FleetDirectory> {
-    const toml = fleetConfigText(options);
-    parseFleetConfig(toml);
-    await makeDirectory(join(path, 'images'));
-    await makeDirectory(join(path, 'devices'));
-    await makeDirectory(join(path, 'keys'), 0o700);
-    await writeNew(join(path, 'fleet.toml'), toml, `${path} holds a fleet already`);
+  static async init(
+    path: string,
+    options: NewFleetConfig,
+    keys: Partial<Readonly<Record<KeyRole, KeyPair>>> = {},
+  ): Promise<FleetDirectory> {
+    const content = fleetConfigText(options);
+    parseFleetConfig(content);
+    const files = [
+      { path: join(path, 'fleet.toml'), content, whenThere: `${path} holds a fleet already` },
+      ...Object.entries(keys).flatMap(([role, pair]) => keyFiles(path, role as KeyRole, pair)),
+    ];
+    const withKeys = () => inDirectory(join(path, 'keys'), () => writeFiles(files), 0o700);
+    await inDirectory(join(path, 'images'), () => inDirectory(join(path, 'devices'), withKeys));
     return await FleetDirectory.open(path);
   }
 
@@ -98,22 +110,16 @@ export class FleetDirectory {
   }
 
   /**
-   * Stores a new pair of keys; an existing pair is renamed to `<name>.old`.
+   * Stores a new pair of keys; an existing pair is kept as `<name>.old`.
    * @throws Refusal `input-invalid` when there is one and it must not be replaced
    */
-  async saveKeys(
-    role: KeyRole,
-    pair: { readonly privateKey: string; readonly publicKey: string },
-    options: { readonly replace: boolean },
-  ): Promise<void> {
-    const files = [this.keyPath(role, 'private'), this.keyPath(role, 'public')] as const;
-    if (options.replace) {
-      for (const file of files) if (await exists(file)) await rename(file, `${file}.old`);
-    }
-    await makeDirectory(dirname(files[0]), 0o700);
-    const refusal = `there is a ${role} key already; devices trust it, so replace it only on purpose (--force)`;
-    await writeNew(files[0], pair.privateKey, refusal, 0o600);
-    await writeNew(files[1], pair.publicKey, refusal);
+  async saveKeys(role: KeyRole, pair: KeyPair, { replace }: { readonly replace: boolean }): Promise<void> {
+    const files = keyFiles(this.path, role, pair);
+    const old: WholeFile[] = [];
+    for (const { path, mode } of replace ? files : [])
+      if (await exists(path)) old.push({ path: `${path}.old`, content: await readFile(path), mode });
+    const all = replace ? files.map(({ whenThere: _, ...file }) => file) : files;
+    await this.#write('keys', [...all, ...old], 0o700);
   }
 
   /**
@@ -144,8 +150,7 @@ export class FleetDirectory {
         `another key of ${device} is known, ${path}; replace it (--replace) only if that device was set up again and showed you the new one`,
       );
     }
-    await makeDirectory(dirname(path), 0o700);
-    await replaceFile(path, Buffer.from(armored));
+    await this.#write(join('keys', 'devices'), [{ path, content: armored }], 0o700);
     return path;
   }
 
@@ -161,22 +166,28 @@ export class FleetDirectory {
     return (await exists(path)) ? await readText(path, `there is no ${path}`) : undefined;
   }
 
-  async saveCertificate(device: string, pem: Uint8Array): Promise<void> {
+  /** @param hand hands it over, before it takes its name here; if that fails, it does not */
+  async saveCertificate(device: string, pem: Uint8Array, hand: () => Promise<void>): Promise<void> {
     const path = this.#certificatePath(device);
-    await makeDirectory(dirname(path));
-    await replaceFile(path, pem);
+    const write = (whole: string) => writeFile(whole, pem).then(hand);
+    await inDirectory(join(this.path, 'certificates'), () => writeOutput(path, write));
   }
 
-  /** The secret key of 32 bytes for salts; made by `make` when there is none. */
-  async saltKey(make: () => Uint8Array): Promise<Uint8Array> {
+  /** The secret key of 32 bytes for salts; undefined when there is none. */
+  async saltKey(): Promise<Uint8Array | undefined> {
     const path = join(this.path, 'keys', 'secrets.key');
-    if (!(await exists(path))) {
-      await makeDirectory(dirname(path), 0o700);
-      await writeNew(path, `${Buffer.from(make()).toString('hex')}\n`, `there is a ${path} already`, 0o600);
-    }
+    if (!(await exists(path))) return undefined;
     const key = Buffer.from((await readText(path, `there is no ${path}`)).trim(), 'hex');
     if (key.length !== 32) throw new Refusal('input-invalid', `${path} is not a key of 32 bytes in hex`);
     return key;
+  }
+
+  /** @throws Refusal `input-invalid` when another command has made one meanwhile */
+  async saveSaltKey(key: Uint8Array): Promise<void> {
+    const path = join(this.path, 'keys', 'secrets.key');
+    const whenThere = `another command made ${path} just now; run this one again`;
+    const content = `${Buffer.from(key).toString('hex')}\n`;
+    await this.#write('keys', [{ path, content, mode: 0o600, whenThere }], 0o700);
   }
 
   /**
@@ -198,19 +209,6 @@ export class FleetDirectory {
       }
     }
     return { ...plain, ...read };
-  }
-
-  /** Adds a signed image to those that the fleet offers, under a name derived from its bytes. */
-  async offer(image: OfferedImage): Promise<void> {
-    await makeDirectory(this.imagesPath);
-    for (const [from, to] of [
-      [image.signaturePath, `${image.offeredAs}.asc`],
-      [image.path, image.offeredAs],
-    ] as const) {
-      const target = join(this.imagesPath, to);
-      if (resolve(from) === target || (to === image.offeredAs && (await exists(target)))) continue;
-      await writeOutput(target, (path) => copyFile(from, path));
-    }
   }
 
   /** Where devices download `image`. */
@@ -273,15 +271,13 @@ export class FleetDirectory {
    *   the same moment
    */
   async claim(device: string, version: number, message: Uint8Array, envelope = message): Promise<void> {
-    await makeDirectory(this.#devicePath(device));
     const file = join(this.#devicePath(device), `${version}.cbor`);
-    await this.#keepPlain(device, version, message, envelope);
+    const whenThere = `version ${version} of ${device} was published by somebody else just now`;
     try {
-      await writeNew(
-        file,
-        message,
-        `version ${version} of ${device} was published by somebody else just now`,
-      );
+      await this.#write(folderOf(device), [
+        { path: file, content: message, whenThere },
+        ...this.#plainFile(device, version, message, envelope),
+      ]);
     } catch (error) {
       const kept = await readFile(file).catch(() => undefined);
       // Another process that claimed the same message needs it.
@@ -312,8 +308,10 @@ export class FleetDirectory {
       throw new Refusal('version-conflict', `${file} has version ${version} of ${device} with other content`);
     }
     const former = this.#plainPath(device, version, await readFile(file));
-    await this.#keepPlain(device, version, message, envelope);
-    await replaceFile(file, message);
+    await writeFiles([
+      { path: file, content: message },
+      ...this.#plainFile(device, version, message, envelope),
+    ]);
     if (former !== this.#plainPath(device, version, message)) await rm(former, { force: true });
     await rm(join(this.#devicePath(device), `${version}.outcome`), { force: true });
   }
@@ -341,9 +339,9 @@ export class FleetDirectory {
    * version
    */
   async saveRoot(version: number, file: Uint8Array): Promise<string> {
-    await makeDirectory(join(this.path, 'roots'));
     const path = this.rootPath(version);
-    await writeNew(path, file, `there is a root ${version} already: ${path}`);
+    const whenThere = `there is a root ${version} already: ${path}`;
+    await this.#write('roots', [{ path, content: file, whenThere }]);
     return path;
   }
 
@@ -351,18 +349,20 @@ export class FleetDirectory {
     await replaceFile(join(this.#devicePath(device), `${version}.outcome`), `${outcome}\n`);
   }
 
-  /**
-   * Called before the message itself is stored, so that a killed process leaves no message without
-   * it.
-   */
-  async #keepPlain(
+  /** Writes files in one of the directories of the fleet, which is made when there is none. */
+  async #write(folder: string, files: readonly WholeFile[], mode?: number): Promise<void> {
+    await inDirectory(join(this.path, folder), () => writeFiles(files), mode);
+  }
+
+  /** The file of the envelope of an encrypted message. It takes its name before the message. */
+  #plainFile(
     device: string,
     version: number,
     message: Uint8Array,
     envelope: Uint8Array,
-  ): Promise<void> {
-    if (message === envelope) return;
-    await replaceFile(this.#plainPath(device, version, message), envelope);
+  ): readonly WholeFile[] {
+    if (message === envelope) return [];
+    return [{ path: this.#plainPath(device, version, message), content: envelope }];
   }
 
   /**

@@ -1,21 +1,30 @@
-import { randomBytes } from 'node:crypto';
-import { link, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { asLocalRefusal, isRefusal, Refusal, unreadableFile } from '../../core/refusal/index.ts';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isRefusal, Refusal, unreadableFile } from '../../core/refusal/index.ts';
+import type { GeneratedKey } from '../../wire/trust/sign.ts';
+import { writeFiles } from '../build/index.ts';
+
+export type KeyRole = 'deploy' | 'images';
+
+export type KeyPair = Pick<GeneratedKey, 'privateKey' | 'publicKey'>;
 
 /**
  * Replaces a file as a whole: a reader sees the old or the new one, even when several processes
  * write it at once.
  * @throws Refusal that names `file`
  */
-export async function replaceFile(file: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
-  const whole = temporaryOf(file);
-  try {
-    await writeFile(whole, content, { flag: 'wx', mode });
-    await rename(whole, file);
-  } catch (error) {
-    await rm(whole, { force: true });
-    throw asLocalRefusal(error, file);
-  }
+export async function replaceFile(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+  await writeFiles([{ path, content, mode }]);
+}
+
+/** The private half first: it takes its name last. */
+export function keyFiles(fleet: string, role: KeyRole, pair: KeyPair) {
+  const whenThere = `there is a ${role} key already; devices trust it, so replace it only on purpose (--force)`;
+  const at = (name: string) => join(fleet, 'keys', name);
+  return [
+    { path: at(`${role}.key.asc`), content: pair.privateKey, mode: 0o600, whenThere },
+    { path: at(`${role}.pub.asc`), content: pair.publicKey, mode: 0o644, whenThere },
+  ];
 }
 
 /** @throws Refusal `not-found` with the sentence `whenMissing`, `input-invalid` */
@@ -29,36 +38,6 @@ export async function readText(file: string, whenMissing: string): Promise<strin
     throw new Refusal('not-found', whenMissing, { cause });
   }
 }
-
-/**
- * Writes a file that must not exist. A process that is killed meanwhile leaves no part of it under
- * that name, if the file system has hard links.
- * @throws Refusal `input-invalid` with `whenThere`
- */
-export async function writeNew(
-  file: string,
-  content: string | Uint8Array,
-  whenThere: string,
-  mode = 0o644,
-): Promise<void> {
-  const whole = temporaryOf(file);
-  try {
-    await writeFile(whole, content, { flag: 'wx', mode });
-    // Unlike a rename, a link fails when the file exists.
-    await link(whole, file).catch(async (cause: unknown) => {
-      if (!hasCode(cause, ...withoutLinks)) throw cause;
-      await writeFile(file, content, { flag: 'wx', mode });
-    });
-  } catch (cause) {
-    if (!hasCode(cause, 'EEXIST')) throw asLocalRefusal(cause, file);
-    throw new Refusal('input-invalid', whenThere, { cause });
-  } finally {
-    await rm(whole, { force: true });
-  }
-}
-
-/** The errors of a file system without hard links, for example that of a memory card. */
-const withoutLinks = ['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK'];
 
 /** The names in a directory; none when it does not exist. */
 export async function listed(directory: string): Promise<readonly string[]> {
@@ -77,11 +56,6 @@ export async function exists(file: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-/** A name that no other process uses. */
-function temporaryOf(file: string): string {
-  return `${file}.${randomBytes(6).toString('hex')}.new`;
 }
 
 function hasCode(error: unknown, ...codes: string[]): boolean {

@@ -4,6 +4,8 @@ import type { DeviceView } from './device-view.ts';
 export interface DeviceLine {
   readonly device: string;
   readonly link: 'up' | 'down' | 'unknown';
+  /** When the device made its last report, by its own clock, in seconds since 1970. */
+  readonly reportedAt?: number;
   /** The version that runs; 0 when none, or when there is no report. */
   readonly version: number;
   /** The broker returned no report: then nothing below is known. */
@@ -63,6 +65,7 @@ export function deviceLine({ device, presence, report }: DeviceView): DeviceLine
   return {
     device,
     link,
+    reportedAt: report.at,
     version,
     ...(report.group === undefined ? {} : { group: report.group }),
     groups: report.groups?.map(({ name }) => name) ?? [],

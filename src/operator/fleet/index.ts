@@ -14,8 +14,8 @@ export { type Authority, renewedCertificate } from './device-certificate.ts';
 export { enoughSignatures, requireEnough } from './enough-signatures.ts';
 export { enrolmentBundle, type EnrolmentRequest } from './enrolment.ts';
 export { isDatabase, requireBrokerUrl, requireImagesUrl } from './fleet-config.ts';
-export { FleetDirectory, type KeyRole } from './fleet-directory.ts';
-export { replaceFile } from './fleet-files.ts';
+export { FleetDirectory } from './fleet-directory.ts';
+export { type KeyRole, replaceFile } from './fleet-files.ts';
 export { FleetLink } from './fleet-link.ts';
 export {
   type Counts,
@@ -27,10 +27,15 @@ export {
   summarise,
   versionInWords,
 } from './fleet-summary.ts';
-export { newFleet } from './new-fleet.ts';
 export { notForImages } from './not-for-images.ts';
 export { keyNote, watchingKeys } from './private-keys.ts';
-export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
+export {
+  imageFiles,
+  type OfferedImage,
+  offerImages,
+  readImageFile,
+  requireSignature,
+} from './offered-image.ts';
 export { OfferedImages, imagesOf, type ReifiedPod, reifyPod, simplePod } from './pod-spec.ts';
 export { previewDeploy } from './preview.ts';
 export { provisionFiles } from './provision.ts';

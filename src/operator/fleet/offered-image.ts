@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createReadStream, existsSync } from 'node:fs';
+import { copyFile, readdir, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { inDirectory } from '../../core/files/index.ts';
 import { readArchive } from '../../image/aci/index.ts';
 import { defaultArchiveLimits } from '../../image/tar/index.ts';
 import { sanitizeAcName, type ImageId, type ImageManifest } from '../../image/appc/index.ts';
 import { asLocalRefusal, isRefusal, Refusal, refusalAt } from '../../core/refusal/index.ts';
-import { statImage } from '../build/index.ts';
+import { statImage, writeOutput } from '../build/index.ts';
 
 /** An `.aci` file that was read completely, with what a desired state needs of it. */
 export interface OfferedImage {
@@ -84,4 +85,29 @@ export async function requireSignature(image: Pick<OfferedImage, 'path' | 'signa
       cause,
     });
   }
+}
+
+/**
+ * Copies signed images to the directory that the image server offers, under names derived from
+ * their bytes: all or none. They take their names after `store`, and not if that fails.
+ */
+export async function offerImages(
+  directory: string,
+  images: readonly OfferedImage[],
+  store: () => Promise<void>,
+): Promise<void> {
+  const files = images.flatMap(({ path, signaturePath, offeredAs }) => [
+    { from: path, to: join(directory, offeredAs), isSignature: false },
+    { from: signaturePath, to: join(directory, `${offeredAs}.asc`), isSignature: true },
+  ]);
+  const copy = async ([file, ...others]: typeof files): Promise<void> => {
+    if (file === undefined) {
+      await store();
+      return;
+    }
+    const { from, to, isSignature } = file;
+    if (resolve(from) === to || (!isSignature && existsSync(to))) await copy(others);
+    else await writeOutput(to, (path) => copyFile(from, path).then(() => copy(others)));
+  };
+  await inDirectory(directory, () => copy(files));
 }

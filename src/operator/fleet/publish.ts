@@ -14,6 +14,7 @@ import { nextVersion, rollbackTarget } from './compose.ts';
 import type { DeviceView, Outcome, Progress } from './device-view.ts';
 import { requireEnough } from './enough-signatures.ts';
 import type { FleetDirectory, PublishedVersion } from './fleet-directory.ts';
+import { type OfferedImage, offerImages } from './offered-image.ts';
 import { messageFor } from './secrets.ts';
 import { desiredOf, type DesiredContent, type Sign, signerOf } from './sign-content.ts';
 import type { FleetLink } from './fleet-link.ts';
@@ -68,12 +69,18 @@ export async function makeCommand(
   return { device, version, envelope, message: await messageFor(means.fleet, device, envelope, values) };
 }
 
-/** Stores a command and publishes it. @throws Refusal as `FleetDirectory.claim` and the link */
+/**
+ * Offers images, stores a command and publishes it. @throws Refusal as `FleetDirectory.claim` and
+ * the link
+ */
 export async function publishCommand(
   means: Pick<Means, 'fleet' | 'link'>,
   { device, version, envelope, message }: ReadyCommand,
+  images: readonly OfferedImage[] = [],
 ): Promise<Published> {
-  await means.fleet.claim(device, version, message, envelope);
+  await offerImages(means.fleet.imagesPath, images, () =>
+    means.fleet.claim(device, version, message, envelope),
+  );
   return await publishEnvelope(means, device, version, message);
 }
 

@@ -16,13 +16,17 @@ import type { FleetDirectory } from './fleet-directory.ts';
  * the fleet directory, so the same value has the same digest in every command, and devices restart
  * no app for it.
  *
+ * @returns the values, and a function that saves the key if it is a new one. Call it when nothing
+ *   can refuse the command any more.
  * @throws Refusal `usage`, `input-invalid`
  */
 export async function readSecrets(
   fleet: FleetDirectory,
   texts: readonly string[],
-): Promise<readonly SecretValue[]> {
+): Promise<{ readonly values: readonly SecretValue[]; readonly saveKey: () => Promise<void> }> {
   const values: SecretValue[] = [];
+  const saved = texts.length === 0 ? undefined : await fleet.saltKey();
+  const key = saved ?? randomBytes(32);
   for (const text of texts) {
     const [, name = '', file = ''] = /^([^=]*)=@(.+)$/s.exec(text) ?? [];
     if (!isAcName(name) || name.length > 64 || file === '') {
@@ -43,9 +47,10 @@ export async function readSecrets(
     }
     if (values.some((other) => other.name === name))
       throw new Refusal('input-invalid', `the secret ${name} is given twice`);
-    values.push({ name, salt: saltOf(await fleet.saltKey(() => randomBytes(32)), name, value), value });
+    values.push({ name, salt: saltOf(key, name, value), value });
   }
-  return values;
+  const isNew = values.length > 0 && saved === undefined;
+  return { values, saveKey: async () => (isNew ? await fleet.saveSaltKey(key) : undefined) };
 }
 
 /** The entries of a payload for these values. */

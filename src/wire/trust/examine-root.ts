@@ -2,7 +2,7 @@ import { Refusal, refusalAt } from '../../core/refusal/index.ts';
 import { readCertificates } from './certificates.ts';
 import { verifyEnvelope } from './command-signature.ts';
 import { decodeEnvelope } from './envelope.ts';
-import type { DeviceTime } from './judge.ts';
+import { type DeviceTime, refuseFuture } from './judge.ts';
 import { judgeRoot, signersOf } from './root-judge.ts';
 import { decodeRoot } from './root-codec.ts';
 import type { RootDocument } from './root.ts';
@@ -53,6 +53,7 @@ export async function examineRoot(message: Uint8Array, context: RootContext): Pr
   const { fingerprints } = await verifyEnvelope(payload, signatures, keys, time, copies, threshold).catch(
     naming(`root ${root.version} itself`),
   );
+  if (outcome === 'new') refuseFuture(`root ${root.version}`, root.issued, time);
   return { outcome, root, payload, signedBy: fingerprints };
 }
 

@@ -28,6 +28,12 @@ export interface DeviceTime {
   readonly clockTrusted: boolean;
 }
 
+/**
+ * How far in the future a trusted clock may find a key, a signature or a document: two machines'
+ * clocks never agree exactly.
+ */
+export const clockSkewSeconds = 600;
+
 export interface Judgement {
   /** The decoded payload, whose signature has been verified. */
   readonly desired: DesiredState;
@@ -73,7 +79,7 @@ export type Verdict =
  * if it has also expired.
  *
  * @throws {Refusal} `wrong-fleet`, `wrong-device`, `wrong-target`, `version-older`,
- *   `version-conflict`, `expired`, `root-expired`.
+ *   `version-conflict`, `expired`, `root-expired`, `key-unusable`.
  */
 export function judgeDesiredState(judgement: Judgement): Verdict {
   const { desired, trusted } = judgement;
@@ -139,7 +145,21 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
       `version ${desired.version} expired at ${isoTime(desired.expires)}; it is ${isoTime(judgement.time.nowSeconds)}`,
     );
   }
+  refuseFuture(`version ${desired.version}`, desired.issued, judgement.time);
   return { outcome: isOutside ? 'outside' : 'new' };
+}
+
+/**
+ * The issue time of a trusted document is a floor for the clock for ever. One from the future would
+ * make a right clock untrusted until then, and judge every key by that time.
+ * @throws {Refusal} `key-unusable`, as for a signature from the future
+ */
+export function refuseFuture(what: string, issued: number, { nowSeconds, clockTrusted }: DeviceTime): void {
+  if (!clockTrusted || issued <= nowSeconds + clockSkewSeconds) return;
+  throw new Refusal(
+    'key-unusable',
+    `${what} was issued at ${isoTime(issued)} and it is ${isoTime(nowSeconds)}; set the clock of this device or of the signer`,
+  );
 }
 
 /**

@@ -1,12 +1,6 @@
 import * as openpgp from 'openpgp';
-import type { DeviceTime } from './judge.ts';
+import { clockSkewSeconds, type DeviceTime } from './judge.ts';
 import { isMismatch, refuseMissingPart, whyKeyFails } from './library-outcomes.ts';
-
-/**
- * How far in the future a trusted clock may find a key or a signature: two machines' clocks never
- * agree exactly.
- */
-const clockSkewSeconds = 600;
 
 /**
  * Algorithms that may sign, and the requirements on their keys. SHA-1-era and short keys are

@@ -6,6 +6,7 @@ import {
   type Seen,
   standingOf,
   undoStandingOf,
+  withoutFuture,
 } from '../../../src/controller/rollout/index.ts';
 import { rolloutOf, rules } from './model.ts';
 
@@ -45,4 +46,16 @@ it('a wave soaks from the last of its needed answers, in any order of the member
   });
   const soaking = { ...rollout, members, rules: { ...rules, soakSeconds: 5 } };
   expect(planWave(soaking, new Map(), 10_000)).toMatchObject({ for: 'soak', untilMs: 14_000 });
+});
+
+it('times of a clock that was ahead become now, and the soak begins again [C309]', () => {
+  expect(withoutFuture(committed, 2)).toBeUndefined();
+  expect(withoutFuture({ ...member, sentAtMs: 20 }, 10)).toEqual({ sentAtMs: 10 });
+  const ahead: Member = { ...member, answer: { phase: 'committed', atMs: 9_000_000 } };
+  const change = withoutFuture(ahead, 10_000);
+  expect(change).toEqual({ answer: { phase: 'committed', atMs: 10_000 } });
+  const one = { ...rolloutOf(1, ['all']), members: [{ ...ahead, ...change }] };
+  const soaking = { ...one, rules: { ...rules, soakSeconds: 5 } };
+  expect(planWave(soaking, new Map(), 10_000)).toMatchObject({ for: 'soak', untilMs: 15_000 });
+  expect(planWave(soaking, new Map(), 15_000)).toMatchObject({ do: 'finish' });
 });

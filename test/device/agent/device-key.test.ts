@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -22,6 +22,21 @@ describe('the device key in a report [C153]', () => {
 
   it('is absent if the device has no key', () => {
     expect(encryptionCapability(places())).toEqual([]);
+  });
+
+  it('is not available when a half of it is missing or damaged [C313]', () => {
+    for (const half of ['deviceKey', 'devicePublicKey'] as const) {
+      const path = places()[half];
+      for (const put of [() => writeFileSync(path, ''), () => undefined, () => mkdirSync(path)]) {
+        made('host');
+        rmSync(path);
+        put();
+        expect(encryptionCapability(places())).toEqual([
+          { name: 'encryption', available: false, detail: expect.stringContaining(`${path} is`) as string },
+        ]);
+        rmSync(path, { recursive: true, force: true });
+      }
+    }
   });
 
   it('is its fingerprint and what sealed it', () => {

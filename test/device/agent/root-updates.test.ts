@@ -52,7 +52,7 @@ const root = (version: number): Uint8Array => messages[version - 1] ?? new Uint8
 
 /** A device that examines in this process, from the files that its unit would read. */
 async function openDevice(disk = new CrashingDisk()) {
-  const keeper = await openState(stateSlots(disk, '/state'));
+  const keeper = await openState(stateSlots(disk, '/state'), { log: () => undefined });
   const clock = new FakeClock();
   const log: string[] = [];
   const places = { local: join(directory, 'local'), system: join(directory, 'system') };
@@ -144,7 +144,7 @@ describe('a device without a root', () => {
     put('local/root.cbor', Buffer.alloc(200_000));
     await expect(device.settled()).rejects.toMatchObject({
       code: 'config-invalid',
-      message: expect.stringMatching(/root\.cbor cannot be read: it has 200000 bytes/) as string,
+      message: expect.stringMatching(/root\.cbor has 200000 bytes/) as string,
     });
     put('local/root.cbor', root(2));
     await device.settled();
@@ -248,13 +248,15 @@ describe('a device with a root', () => {
     await device.settled();
     device.disk.onChange = () => undefined;
     for (const disk of cuts)
-      seen.add((await openState(stateSlots(disk, '/state'))).state.root?.document.version);
+      seen.add(
+        (await openState(stateSlots(disk, '/state'), { log: () => undefined })).state.root?.document.version,
+      );
     expect([...seen].sort()).toEqual([1, 2]);
   });
 });
 
 it('[C81] a deployment that saves an older state does not revert a root', async () => {
-  const keeper = await openState(stateSlots(new CrashingDisk(), '/state'));
+  const keeper = await openState(stateSlots(new CrashingDisk(), '/state'), { log: () => undefined });
   await keeper.update((state) => acceptRoot(state, first));
   const before = keeper.state;
   const saving = keeper.update((state) => acceptRoot(state, { ...first, version: 2 }));

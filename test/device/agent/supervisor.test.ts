@@ -389,7 +389,7 @@ describe('the supervisor', () => {
     next.supervisor.receive(command(1, 'image'));
     await rest();
     expect(next.journal).toEqual([
-      expect.stringMatching(/^download-failed: a damaged image could not be replaced/),
+      expect.stringMatching(/^download-failed: what is damaged could not be replaced/),
     ]);
     world.refuse = {};
     next.supervisor.receive(command(1, 'image'));

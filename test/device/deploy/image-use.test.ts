@@ -134,6 +134,15 @@ describe('the images that a state remembers', () => {
     expect(decodeState(encodeState(many)).images).toHaveLength(3 + maxUnreferenced);
   });
 
+  it('do not keep those for years that a clock which was ahead has marked', () => {
+    let many = state;
+    for (let number = 0; number < 40; number += 1)
+      many = withImage(many, image(`ahead${number}`), 2e9 + number);
+    for (let number = 0; number < 3; number += 1) many = withImage(many, image(`n${number}`), 1000 + number);
+    const remembered = many.images.map(({ id }) => id);
+    expect(remembered).toEqual(expect.arrayContaining(idsOf('a', 'b', 'shared', 'n0', 'n1', 'n2')));
+  });
+
   it('are read from a state without seals, and with seals', () => {
     const { verity, lastUse, ...before } = image('a');
     const old = encodeCbor({ ...emptyState, images: [before] });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { AcName, ImageId } from '../../../src/image/appc/types.ts';
-import { repairImages } from '../../../src/device/deploy/repair.ts';
+import { repairVersion } from '../../../src/device/deploy/repair.ts';
 import type { StoredImage } from '../../../src/device/store/image-store.ts';
 import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
 import { desiredImageOf, desiredStateOf } from '../../support/desired.ts';
@@ -51,7 +51,7 @@ function damagedDevice(): WorldModel {
 describe('images of the running version', () => {
   it('that are damaged are pulled again, and their apps are restarted [C71]', async () => {
     const world = damagedDevice();
-    expect(await repairImages(desired(3), world, world, never, clock)).toEqual(['example.com/b']);
+    expect(await repairVersion(desired(3), world, world, never, clock)).toEqual(['example.com/b']);
     expect(world.calls).toEqual(['reserve', 'pull', 'save', ...startedAnew('sha512-b')]);
     expect(world.state.images.find(({ id }) => id === 'sha512-b')?.lastUse).toBe(5000);
     expect(world.state.current?.version).toBe(3);
@@ -60,8 +60,18 @@ describe('images of the running version', () => {
   it('that are intact are not touched [C24]', async () => {
     const world = damagedDevice();
     world.damaged.clear();
-    expect(await repairImages(desired(3), world, world, never, clock)).toEqual([]);
+    expect(await repairVersion(desired(3), world, world, never, clock)).toEqual([]);
     expect(world.calls).toEqual([]);
+  });
+
+  it('that are intact leave damaged files of pods to be written again [C310]', async () => {
+    const world = damagedDevice();
+    world.damaged.clear();
+    world.damagedFiles.add('web');
+    world.running.delete('web');
+    expect(await repairVersion(desired(3), world, world, never, clock)).toEqual(['files of pod web']);
+    expect(world.calls.slice(0, 3)).toEqual(['stage', 'enable', 'save']);
+    expect(await repairVersion(desired(3), world, world, never, clock)).toEqual([]);
   });
 
   it('that are intact get a damaged tree rendered again [C71]', async () => {
@@ -70,28 +80,28 @@ describe('images of the running version', () => {
     const tree = { id: 'rendered-t' as const, name: 'example.com/a', imageIds: ids };
     world.needed = [{ ...tree, steps: [], impliesDirectories: [], sizeBytes: 0, tarSizeBytes: 20 }];
     world.state = { ...world.state, trees: [{ ...tree, sizeBytes: 1, sha256: 'old' }] };
-    expect(await repairImages(desired(3), world, world, never, clock)).toEqual([]);
+    expect(await repairVersion(desired(3), world, world, never, clock)).toEqual([]);
     world.damaged.add('rendered-t');
     world.calls.length = 0;
-    expect(await repairImages(desired(3), world, world, never, clock)).toEqual(['example.com/a']);
+    expect(await repairVersion(desired(3), world, world, never, clock)).toEqual(['example.com/a']);
     expect(world.calls).toEqual(['reserve', 'render rendered-t', 'save', ...startedAnew('rendered-t')]);
     expect(world.state.trees?.map(({ sha256 }) => sha256)).toEqual(['']);
   });
 
   it('are not touched during a deployment or by the command of another version', async () => {
     const world = damagedDevice();
-    expect(await repairImages(desired(2), world, world, never, clock)).toEqual([]);
+    expect(await repairVersion(desired(2), world, world, never, clock)).toEqual([]);
     const ofGroup: DesiredState = { ...desired(3), target: { group: 'pumps' as AcName } };
-    expect(await repairImages(ofGroup, world, world, never, clock)).toEqual([]);
+    expect(await repairVersion(ofGroup, world, world, never, clock)).toEqual([]);
     world.state = { ...world.state, pending: { desired: desired(4), attempts: 0 } };
-    expect(await repairImages(desired(3), world, world, never, clock)).toEqual([]);
+    expect(await repairVersion(desired(3), world, world, never, clock)).toEqual([]);
     expect(world.calls).toEqual([]);
   });
 
   it('that cannot be pulled do not affect running pods', async () => {
     const world = damagedDevice();
     world.refuse = { pull: 'download-failed' };
-    await expect(repairImages(desired(3), world, world, never, clock)).rejects.toMatchObject({
+    await expect(repairVersion(desired(3), world, world, never, clock)).rejects.toMatchObject({
       code: 'download-failed',
     });
     expect(world.calls).toEqual(['reserve', 'pull']);

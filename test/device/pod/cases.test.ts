@@ -172,12 +172,12 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
         ?.value.replace(/^-/, '') ?? '';
     const words = readWords(value, true);
     expect(words.slice(0, 3)).toEqual(['/bin/sh', `/var/lib/wherry/pods/${demoUuid}/start-app`, what]);
-    if (layer !== '') expect(words[4]).toBe(layer);
+    if (layer !== '') expect(words[5]).toBe(layer);
   },
-  /** The script that creates the process of an app tells it to systemd, and then releases it. */
+  /** The script that creates the process of an app reports it to systemd, and then starts it. */
   'assert-reported': (pod, app = '') => {
     const text = lines(unitOf(pod, app));
-    expect(text).toEqual(expect.arrayContaining(['Type=forking', 'GuessMainPID=no', 'NotifyAccess=exec']));
+    expect(text).toEqual(expect.arrayContaining(['Type=notify', 'NotifyAccess=exec']));
     expect(text.join('\n')).not.toContain('ExecStartPost');
   },
   /** systemd follows the created holder and then runs the script that releases it. */

@@ -52,9 +52,26 @@ describe('the disk of the machine', () => {
     await expect(disk.read(at('large'), 100)).rejects.toThrow(/larger than 100/);
     symlinkSync('/etc/passwd', at('link'));
     await expect(disk.read(at('link'), 10_000_000)).rejects.toThrow();
-    await expect(disk.write(at('link'), Buffer.from('x'))).rejects.toThrow();
     execFileSync('mkfifo', [at('pipe')]);
     await expect(disk.read(at('pipe'), 100)).rejects.toThrow(/not a regular file/);
+  });
+
+  it('puts a file in the place of a directory or a link, and never writes through the link', async () => {
+    writeFileSync(at('elsewhere'), 'kept');
+    for (const put of [
+      () => mkdirSync(at('place/below'), { recursive: true }),
+      () => symlinkSync(at('elsewhere'), at('place')),
+    ]) {
+      put();
+      await disk.write(at('place'), Buffer.from('written'));
+      expect(readFileSync(at('place'), 'utf8')).toBe('written');
+      await disk.remove(at('place'));
+      put();
+      await writeDurable(disk, at('place'), Buffer.from('renamed'));
+      expect(readFileSync(at('place'), 'utf8')).toBe('renamed');
+      await disk.remove(at('place'));
+    }
+    expect(readFileSync(at('elsewhere'), 'utf8')).toBe('kept');
   });
 
   it('measures a directory with all its content', async () => {

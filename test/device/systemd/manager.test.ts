@@ -186,13 +186,14 @@ describe('running a service to its end', () => {
    * systemd emits both signals on each change of a unit, also at its start, before it removes the
    * job.
    */
-  const told = (call: Call, result: string, path = unitPath) => {
+  const told = (call: Call, result: string, path = unitPath, status = 0) => {
     for (const [from, changes] of [
       [
         'Service',
         [
           ['MainPID', ['u', 0]],
           ['Result', ['s', result]],
+          ['ExecMainStatus', ['i', status]],
         ],
       ],
       ['Unit', [['ActiveState', ['s', 'failed']]]],
@@ -224,6 +225,17 @@ describe('running a service to its end', () => {
     expect(await systemd.run(unit)).toBe(end);
     // systemd may have unloaded the unit by now, so its properties are not queried.
     expect(calls).toEqual(['Subscribe', 'StartUnit']);
+  });
+
+  it('returns that systemd could not decrypt a credential of the service', async () => {
+    const { systemd } = await connect({
+      StartUnit: (call) => {
+        call.answer('o', job);
+        told(call, 'exit-code', unitPath, 243);
+        removed(call, 'failed');
+      },
+    });
+    expect(await systemd.run(unit)).toBe('credentials');
   });
 
   it('returns how its job ended when the service never started', async () => {

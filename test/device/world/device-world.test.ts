@@ -13,14 +13,11 @@ beforeEach(() => (root = mkdtempSync(join(tmpdir(), 'device-'))));
 afterEach(() => rmSync(root, { recursive: true }));
 
 describe('the start of wherryd', () => {
-  it('goes on if the disk has lost the files of a pod, and logs it [C292]', async () => {
+  it('goes on if the disk has lost the files of a pod, and logs it once [C292] [C310]', async () => {
     const at = (name: string): string => join(root, name);
     const places = { pods: at('pods'), volumes: at('volumes'), metadata: at('metadata') };
     mkdirSync(at('units'));
     const pods = [deployedPod('lost'), deployedPod('odd')];
-    // What is in the way of a unit file cannot be replaced by it.
-    const masters = join(places.pods, pods[1]?.uuid ?? '', 'units');
-    mkdirSync(join(masters, 'odd.service'), { recursive: true });
     const log: string[] = [];
     const world = new DeviceWorld({
       files: new PodFiles(nodeDisk(), { ...places, units: at('units'), mounts: at('mounts') }),
@@ -28,11 +25,21 @@ describe('the start of wherryd', () => {
       directories: places,
       watch: { follow: () => undefined },
     } as unknown as DeviceWorldPorts);
-    await world.reconcile({ ...emptyState, current: { version: 1, pods, imageIds: [] } });
+    const state = { ...emptyState, current: { version: 1, pods, imageIds: [] } };
+    await world.reconcile(state);
     expect(world.pods).toEqual(pods);
-    expect(log).toEqual([
-      expect.stringMatching(/^error units of pod odd were not put back: .*odd\.service/),
+    expect(log.splice(0)).toEqual([
       expect.stringMatching(/^error pods may not start at boot: .*: no such file or directory$/),
     ]);
+    await world.check(state);
+    await world.check(state);
+    expect(log).toEqual(
+      ['lost', 'odd'].map(
+        (name) =>
+          expect.stringMatching(
+            new RegExp(`^error pod ${name}: .*/sha256sums is missing or damaged; .*; check the disk$`),
+          ) as string,
+      ),
+    );
   });
 });

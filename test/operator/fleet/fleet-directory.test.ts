@@ -141,17 +141,19 @@ describe('a fleet directory', () => {
     const directory = join(fleet.path, 'devices/crane-8');
     mkdirSync(directory, { recursive: true });
     const program = `
-      import { readdirSync, statSync } from 'node:fs';
+      import { Worker } from 'node:worker_threads';
       import { FleetDirectory } from ${JSON.stringify(source)};
       process.chdir(${JSON.stringify(directory)});
       const fleet = await FleetDirectory.open(${JSON.stringify(fleet.path)});
-      // Node writes in pieces, and calls this between the pieces.
-      const watch = () => {
-        if (readdirSync('.').some((name) => statSync(name).size > 0)) process.kill(process.pid, 'SIGKILL');
-        setImmediate(watch);
-      };
-      watch();
-      await fleet.claim('crane-8', 1, Buffer.alloc(64 * 2 ** 20, 1));
+      const message = Buffer.alloc(256 * 2 ** 20, 1);
+      const watch = \`
+        const { readdirSync, statSync } = require('node:fs');
+        require('node:worker_threads').parentPort.postMessage('watching');
+        while (readdirSync('.').every((name) => statSync(name).size === 0));
+        process.kill(process.pid, 'SIGKILL');\`;
+      const worker = new Worker(watch, { eval: true, execArgv: [] });
+      await new Promise((resolve) => worker.once('message', resolve));
+      await fleet.claim('crane-8', 1, message);
       process.exit(0);`;
     const args = ['--import', 'tsx', '--input-type=module', '--eval', program];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });

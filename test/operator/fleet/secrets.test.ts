@@ -30,8 +30,11 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 describe('secrets of a command', () => {
   it('have one digest per value and fleet', async () => {
     const [one, two] = [file('one', 'value'), file('two', 'other')];
-    const digest = async (text: string, of = fleet): Promise<string> =>
-      namedSecrets(await readSecrets(of, [text]))[0]?.digest ?? '';
+    const digest = async (text: string, of = fleet): Promise<string> => {
+      const { values, saveKey } = await readSecrets(of, [text]);
+      await saveKey();
+      return namedSecrets(values)[0]?.digest ?? '';
+    };
     expect(await digest(`db=@${one}`)).toBe(await digest(`db=@${one}`));
     expect(await digest(`db=@${two}`)).not.toBe(await digest(`db=@${one}`));
     expect(await digest(`api=@${one}`)).not.toBe(await digest(`db=@${one}`));
@@ -58,7 +61,7 @@ describe('secrets of a command', () => {
 
   it('are refused for a device with an unknown key, so none is sent in clear [C152]', async () => {
     const envelope = await publish(desired, await makeKey('operator'));
-    const values = await readSecrets(fleet, [`db=@${file('one', 'value')}`]);
+    const { values } = await readSecrets(fleet, [`db=@${file('one', 'value')}`]);
     await expect(messageFor(fleet, 'pump-1', envelope, values)).rejects.toMatchObject({
       code: 'device-key-missing',
     });
@@ -74,7 +77,7 @@ describe('secrets of a command', () => {
     const device = await generateDeviceKey('device');
     for (const name of names) await fleet.pinDeviceKey(name, device.publicKey, { replace: false });
     const envelope = await publish(desired, await makeKey('operator'));
-    const values = await readSecrets(
+    const { values } = await readSecrets(
       fleet,
       [1, 2, 3, 4, 5, 6, 7].map((at) => `v${at}=@${file(`v${at}`, Buffer.alloc(16_384, at))}`),
     );
@@ -88,7 +91,7 @@ describe('secrets of a command', () => {
     const device = await generateDeviceKey('device');
     await fleet.pinDeviceKey('pump-1', device.publicKey, { replace: false });
     const envelope = await publish(desired, await makeKey('operator'));
-    const values = await readSecrets(fleet, [`db=@${file('one', 'planted-value')}`]);
+    const { values } = await readSecrets(fleet, [`db=@${file('one', 'planted-value')}`]);
     const message = await messageFor(fleet, 'pump-1', envelope, values);
     expect(isEncrypted(message)).toBe(true);
     await fleet.claim('pump-1', 1, message, envelope);

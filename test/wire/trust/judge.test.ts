@@ -58,6 +58,18 @@ describe('a verified desired state [C22] [C23] [C24] [C25]', () => {
       'version-older',
     ],
     ['issued before the newest issue time, with a higher version', { trusted: { version: 6, payloadSha256: 'bb', issued: issued + 1 } }, 'new'], // prettier-ignore
+    ['issued ten minutes ahead [C307]', { time: at(issued - 600) }, 'new'],
+    ['issued further ahead [C307]', { time: at(issued - 601) }, 'key-unusable'],
+    [
+      'issued ahead of a clock that is not trusted [C307]',
+      { time: { nowSeconds: issued - 601, clockTrusted: false } },
+      'new',
+    ],
+    [
+      'known and issued ahead of a clock that was set back',
+      { time: at(issued - 601), trusted: { version: 7, payloadSha256: digest, issued } },
+      'same',
+    ],
     ['one second before its root expires', { root: { version: 2, expires: issued + day + 1 } }, 'new'],
     ['when its root expires', { root: { version: 2, expires: issued + day } }, 'root-expired'],
     [

@@ -394,6 +394,17 @@ describe('keys of GnuPG', () => {
     expect(await device.takeRoot(encodeEnvelope({ payload, signatures: both }))).toBe('new');
   });
 
+  it('[C307] a root issued ahead of a trusted clock, signed now, is not trusted', async () => {
+    const trusted = rootOf({ root: role(1, bob), deploy: role(1, bob) }, [bob]);
+    const payload = encodeRoot({ ...trusted, version: 2, issued: now.nowSeconds + 601, expires: 9e9 });
+    const message = encodeEnvelope({
+      payload,
+      signatures: [await signDetached(payload, bob.privateKey, issued)],
+    });
+    expect(await openDevice(now, trusted).takeRoot(message)).toBe('key-unusable');
+    expect(await openDevice({ ...now, clockTrusted: false }, trusted).takeRoot(message)).toBe('new');
+  });
+
   it('key compromise: a key revoked on the device no longer counts towards a threshold', async () => {
     const one = gpg.newKey('three', 'ed25519', { at: '20260501T000000' });
     const trusted = rootOf(

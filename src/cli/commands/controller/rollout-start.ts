@@ -4,7 +4,7 @@ import { prepareRollout } from '../../../controller/drive/index.ts';
 import { parseStages } from '../../../controller/rollout/index.ts';
 import { isAcName, type AcName } from '../../../image/appc/index.ts';
 import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
-import { FleetDirectory, type FleetLink } from '../../../operator/fleet/index.ts';
+import { FleetDirectory, type FleetLink, offerImages } from '../../../operator/fleet/index.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { RolloutStartFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
@@ -70,8 +70,7 @@ export async function startRollout(
             String(Math.floor((10 * done) / devices.length)),
           ),
       );
-      for (const image of toOffer) await fleet.offer(image);
-      await store.create(rollout, commands);
+      await offerImages(fleet.imagesPath, toOffer, () => store.create(rollout, commands));
       if (flags.signOnly === true) {
         if (context.json)
           context.terminal.out(JSON.stringify({ id, devices: devices.length, phase: rollout.phase }));

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { openRolloutStore, type RolloutStore } from '../../../controller/database/index.ts';
@@ -28,7 +28,8 @@ export async function requireNewRollout(
 }
 
 /**
- * Opens the database of rollouts, and closes it after `work`.
+ * Opens the database of rollouts, and closes it after `work`. A file that was made for work that
+ * failed is removed, unless a rollout is in it.
  * @throws Refusal as `requireDatabase` and the store
  */
 export async function withStore<T>(
@@ -37,11 +38,22 @@ export async function withStore<T>(
   options: { readonly isNew: boolean },
   work: (store: RolloutStore) => Promise<T>,
 ): Promise<T> {
-  const store = await openRolloutStore(addressOf(fleet, flags), fleet.config.fleet, options);
+  const address = addressOf(fleet, flags);
+  const isMade = options.isNew && !address.includes('://') && !existsSync(address);
+  let isEmpty = isMade;
   try {
-    return await work(store);
-  } finally {
-    await store.close();
+    const store = await openRolloutStore(address, fleet.config.fleet, options);
+    try {
+      return await work(store);
+    } catch (error) {
+      isEmpty &&= (await store.list()).length === 0;
+      throw error;
+    } finally {
+      await store.close();
+    }
+  } catch (error) {
+    if (isEmpty) for (const end of ['', '-wal', '-shm']) rmSync(`${address}${end}`, { force: true });
+    throw error;
   }
 }
 

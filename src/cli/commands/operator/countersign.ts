@@ -57,7 +57,7 @@ async function countersignCommand(
   }: { readonly file: string; readonly bytes: Uint8Array; readonly payload: VerifiedPayload },
   flags: CountersignFlags,
 ): Promise<void> {
-  const values = await readSecrets(fleet, flags.secret ?? []);
+  const { values, saveKey } = await readSecrets(fleet, flags.secret ?? []);
   const desired = fromFile(file, 'what --sign-only writes', () => decodeDesiredState(payload));
   const device = targetName(desired.target);
   requireFleet(fleet, file, desired.fleet);
@@ -80,6 +80,7 @@ async function countersignCommand(
   }
   await requireSigned(context, fleet, file, envelope);
   const message = await messageFor(fleet, device, envelope, values);
+  await saveKey();
   await fleet.addSignatures(device, desired.version, envelope, payload, message);
   await withLink(context, async (link) => {
     const group = groupOf(desired.target);

@@ -1,4 +1,4 @@
-import { access, constants } from 'node:fs/promises';
+import { access, constants, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isAcName, type AcName } from '../../../image/appc/index.ts';
 import {
@@ -6,12 +6,12 @@ import {
   FleetDirectory,
   isAddressed,
   noReportOf,
+  offerImages,
   previewDeploy,
   makeCommand,
   publishCommand,
   readSecrets,
   readShare,
-  replaceFile,
   requireEnough,
   type Sign,
   signContent,
@@ -23,6 +23,7 @@ import {
 } from '../../../operator/fleet/index.ts';
 import { asLocalRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { contentFrom } from './deploy-content.ts';
+import { writeOutput } from '../../../operator/build/index.ts';
 import { finish } from './follow-published.ts';
 import { followed, noteReaders, noteShare } from './group-members.ts';
 import { withLink, type Context } from '../../context.ts';
@@ -36,7 +37,7 @@ export async function deploy(context: Context, names: readonly string[], flags: 
   const signs = signingMeans(flags);
   await requireOneForFile(targets, flags);
   const opened = await FleetDirectory.open(context.fleetPath);
-  const values = await readSecrets(opened, flags.secret ?? []);
+  const { values, saveKey } = await readSecrets(opened, flags.secret ?? []);
   const { content: wanted, toOffer } = await contentFrom(context, opened, flags, values);
   const content = share === undefined ? wanted : { ...wanted, share };
   await withLink(context, async (link, fleet) => {
@@ -56,15 +57,17 @@ export async function deploy(context: Context, names: readonly string[], flags: 
       noteReaders(context, flags.group, fleet.config.groups.get(flags.group) ?? [], before);
     const means = { fleet, link, clock: context.clock, ...signs };
     if (flags.signOnly === true) {
-      for (const target of targets) await signToFile(context, means, target, content, flags, toOffer);
+      const offered = { toOffer, saveKey };
+      for (const target of targets) await signToFile(context, means, target, content, flags, offered);
       return;
     }
     // Every command is made before an image is offered and the first command is published.
     const commands = [];
     for (const target of targets) commands.push(await makeCommand(means, target, content, values));
-    for (const image of toOffer) await fleet.offer(image);
+    await saveKey();
     const published = [];
-    for (const command of commands) published.push(await publishCommand(means, command));
+    for (const [at, command] of commands.entries())
+      published.push(await publishCommand(means, command, at === 0 ? toOffer : []));
     await finish(context, followed(context, means, published, { ...flags, share }, before), flags);
   });
 }
@@ -119,7 +122,8 @@ export async function rollback(
     for (const device of devices)
       earlier.push({ device, ...(await earlierContent(means, device, flags.to)) });
     if (flags.signOnly === true) {
-      for (const { device, content } of earlier) await signToFile(context, means, device, content, flags);
+      for (const { device, content } of earlier)
+        await signToFile(context, means, device, content, flags, { toOffer: [] });
       return;
     }
     const commands = [];
@@ -164,15 +168,19 @@ async function signToFile(
   device: TargetName,
   content: DesiredContent,
   { output = '' }: CommandSigningFlags,
-  toOffer: readonly OfferedImage[] = [],
+  { toOffer, saveKey }: { readonly toOffer: readonly OfferedImage[]; readonly saveKey?: () => Promise<void> },
 ): Promise<void> {
   const { version, envelope } = await signContent(means, device, content);
   await requireEnough(means, envelope, { threshold: 1 });
-  for (const image of toOffer) await means.fleet.offer(image);
-  await means.fleet.claim(device, version, envelope);
-  // So that "wherry status" does not publish a command that too few people have signed.
-  await means.fleet.recordOutcome(device, version, 'unsent');
-  await replaceFile(output, envelope);
+  await writeOutput(output, async (path) => {
+    await writeFile(path, envelope);
+    await offerImages(means.fleet.imagesPath, toOffer, async () => {
+      await saveKey?.();
+      await means.fleet.claim(device, version, envelope);
+      // So that "wherry status" does not publish a command that too few people have signed.
+      await means.fleet.recordOutcome(device, version, 'unsent');
+    });
+  });
   if (context.json) context.terminal.out(JSON.stringify({ device, version, file: output }));
   else
     context.terminal.out(

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { FleetDirectory } from '../../../operator/fleet/index.ts';
 import { startEmbeddedBroker, startImageServer, urlHost, type Access } from '../../../operator/dev/index.ts';
 import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
@@ -15,10 +16,9 @@ export async function dev(context: Context, flags: DevFlags): Promise<void> {
   const { terminal } = context;
   if (flags.brokerPort !== 0 && flags.brokerPort === flags.imagePort)
     throw new Refusal('usage', '--broker-port and --image-port are the same; choose two ports');
-  const fleet = await openOrCreate(context, flags);
   const tell = (event: object, text: string) => terminal.out(context.json ? JSON.stringify(event) : text);
   const images = await startImageServer({
-    directory: fleet.imagesPath,
+    directory: join(context.fleetPath, 'images'),
     host: flags.host,
     port: flags.imagePort,
     onAccess: (access) => tell({ event: 'access', ...access }, describe(access)),
@@ -35,6 +35,8 @@ export async function dev(context: Context, flags: DevFlags): Promise<void> {
       },
     });
     try {
+      // Now that nothing else is refused.
+      const fleet = await openOrCreate(context, flags);
       await restore(fleet, (topic, envelope) => broker.retain(topic, envelope));
       tell(
         {

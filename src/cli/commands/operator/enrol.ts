@@ -24,14 +24,12 @@ export async function fleetEnrol(context: Context, device: string, flags: FleetE
     nowSeconds,
   );
   if (root !== undefined) {
-    await enrolFrom(context, bundle, { root, key: flags.key });
-    await keepCertificate(fleet, bundle);
+    await keepCertificate(fleet, bundle, () => enrolFrom(context, bundle, { root, key: flags.key }));
     return;
   }
   if (output === undefined) return;
   await checkBundle(context, bundle);
-  await replaceFile(output, encodeBundle(bundle), 0o600);
-  await keepCertificate(fleet, bundle);
+  await keepCertificate(fleet, bundle, () => replaceFile(output, encodeBundle(bundle), 0o600));
   if (context.json) context.terminal.out(JSON.stringify({ device, file: output }));
   else
     context.terminal.out(
@@ -40,7 +38,11 @@ export async function fleetEnrol(context: Context, device: string, flags: FleetE
 }
 
 /** The certificate is public. `wherry fleet renew` makes the next one for the same key from it. */
-async function keepCertificate(fleet: FleetDirectory, { device, files }: EnrolmentBundle): Promise<void> {
+async function keepCertificate(
+  fleet: FleetDirectory,
+  { device, files }: EnrolmentBundle,
+  hand: () => Promise<void>,
+): Promise<void> {
   const cert = files.get('/etc/wherry/device.pem');
-  if (cert !== undefined) await fleet.saveCertificate(device, cert);
+  await (cert === undefined ? hand() : fleet.saveCertificate(device, cert, hand));
 }

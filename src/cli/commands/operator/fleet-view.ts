@@ -16,7 +16,7 @@ import {
 } from '../../../operator/fleet/index.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { DeviceFilterFlags } from '../../flags.ts';
-import { formatTable, type Cell } from '../../format.ts';
+import { formatAge, formatTable, type Cell } from '../../format.ts';
 import { renderNumbers } from './device-numbers.ts';
 import { commandJson, renderStatus } from './status.ts';
 
@@ -83,8 +83,10 @@ export async function fleetDevices(context: Context, flags: DeviceFilterFlags): 
       return;
     }
     if (lines.length === 0) throw new Refusal('not-found', 'no device of the fleet matches the options');
-    const header = ['DEVICE', 'LINK', 'VERSION', 'PHASE', 'HEALTH', 'FAILED'];
-    terminal.out(formatTable(terminal, header, lines.map(cells)));
+    const header = ['DEVICE', 'LINK', 'REPORTED', 'VERSION', 'PHASE', 'HEALTH', 'FAILED'];
+    const nowMs = context.clock.nowMs();
+    const rows = lines.map((line) => cells(line, nowMs));
+    terminal.out(formatTable(terminal, header, rows));
     for (const { device, certificate } of lines)
       if (certificate !== undefined) terminal.out(`${device}: ${certificate}`);
   });
@@ -107,6 +109,9 @@ export async function fleetDevice(context: Context, device: string): Promise<voi
       return;
     }
     terminal.out(renderStatus(terminal, [view], found));
+    const heard = [view.report, view.telemetry].flatMap((message) => message?.at ?? []);
+    if (heard.length > 0)
+      terminal.out(`last message that is kept: ${ago(Math.max(...heard), context.clock.nowMs())}`);
     if (view.telemetry !== undefined) terminal.out(renderNumbers(terminal, view.telemetry));
     const published = history
       .slice(-shownAtMost)
@@ -159,11 +164,15 @@ function linesOf(link: FleetLink, known: readonly string[], filter: DeviceFilter
   return lines.filter((line) => isWanted(line, filter));
 }
 
-function cells(line: DeviceLine): (Cell | string)[] {
-  const { device, link, version, phase, health, code } = line;
+/** `3 h ago`, of a time in seconds by the clock of a device. */
+const ago = (seconds: number, nowMs: number): string => `${formatAge(nowMs / 1000 - seconds)} ago`;
+
+function cells(line: DeviceLine, nowMs: number): (Cell | string)[] {
+  const { device, link, reportedAt, version, phase, health, code } = line;
   return [
     device,
     { text: link, colour: link === 'up' ? 'green' : 'red' },
+    reportedAt === undefined ? '-' : ago(reportedAt, nowMs),
     line.unreported === true ? 'unknown' : version === 0 ? 'none' : versionInWords(line),
     phase,
     health === 'unhealthy' ? { text: health, colour: 'red' } : health,

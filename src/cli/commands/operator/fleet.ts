@@ -1,8 +1,7 @@
-import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { makeDirectory } from '../../../core/files/index.ts';
-import { FleetDirectory, newFleet, provisionFiles, type KeyRole } from '../../../operator/fleet/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { inDirectory } from '../../../core/files/index.ts';
+import { FleetDirectory, provisionFiles, type KeyRole } from '../../../operator/fleet/index.ts';
+import { writeFiles } from '../../../operator/build/index.ts';
 import { formatFingerprint, generateKey } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
 
@@ -35,7 +34,11 @@ export async function createFleet(
   const createdSeconds = Math.floor(context.clock.nowMs() / 1000);
   const deploy = await generateKey({ name: `${name} deploy`, createdSeconds });
   const images = await generateKey({ name: `${name} images`, createdSeconds });
-  const fleet = await newFleet(context.fleetPath, { fleet: name, brokerUrl, imagesUrl }, { deploy, images });
+  const fleet = await FleetDirectory.init(
+    context.fleetPath,
+    { fleet: name, brokerUrl, imagesUrl },
+    { deploy, images },
+  );
   return { fleet, fingerprints: { deploy: deploy.fingerprint, images: images.fingerprint } };
 }
 
@@ -50,15 +53,10 @@ export async function provision(
   const { terminal } = context;
   const { output } = options;
   if (output !== undefined) {
-    for (const [path, content] of files) {
-      const target = join(output, path);
-      try {
-        await makeDirectory(dirname(target));
-        await writeFile(target, content);
-      } catch (cause) {
-        throw new Refusal('input-invalid', `${target} cannot be written`, { cause });
-      }
-    }
+    const targets = [...files].map(([path, content]) => ({ path: join(output, path), content }));
+    const write = async ([directory, ...others]: readonly string[]): Promise<void> =>
+      directory === undefined ? await writeFiles(targets) : await inDirectory(directory, () => write(others));
+    await write(targets.map(({ path }) => dirname(path)));
   }
   if (context.json) {
     terminal.out(

@@ -86,6 +86,7 @@ export async function extractImage(context: Context, file: string, directory: st
   ];
   const child = spawn('tar', [...args, ...owner, '-C', directory, 'rootfs'], {
     stdio: ['pipe', 'inherit', 'pipe'],
+    env: { ...process.env, LC_ALL: 'C' },
   });
   // A signal ends this process without the rest of this function.
   const abandon = () => {
@@ -103,7 +104,8 @@ export async function extractImage(context: Context, file: string, directory: st
       readArchive(source, { limits: defaultArchiveLimits, canonicalTar: child.stdin }),
     );
     const [status] = await ended;
-    if (status !== 0) throw new Refusal('input-invalid', `tar could not unpack ${file}: ${said.trim()}`);
+    const code = said.includes('No space left on device') ? 'no-space' : 'input-invalid';
+    if (status !== 0) throw new Refusal(code, `tar could not unpack ${file}: ${said.trim()}`);
   } catch (error) {
     child.kill('SIGKILL');
     await ended.catch(() => undefined);

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { makeDirectory } from '../../../core/files/index.ts';
+import { inDirectory } from '../../../core/files/index.ts';
 import { withScratch } from '../../../operator/build/index.ts';
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../../image/appc/index.ts';
@@ -54,12 +54,12 @@ export async function fetchImages(
   flags: FetchFlags,
 ): Promise<void> {
   const keys = await trustedKeys(context, flags.key);
-  await makeDirectory(flags.output);
   const fetched: object[] = [];
-  for (const text of names) {
-    const image = named(text);
+  for (const image of names.map(named)) {
     const output = join(flags.output, fileNameOf(image));
-    const { summary, url, signedBy } = await fetchByName(context, image, keys, output, flags);
+    const { summary, url, signedBy } = await inDirectory(flags.output, () =>
+      fetchByName(context, image, keys, output, flags),
+    );
     fetched.push({ file: output, id: summary.imageId, url, signedBy });
     if (!context.json)
       context.terminal.out(`${output}: ${summary.imageId}, signed by ${formatFingerprint(signedBy)}`);

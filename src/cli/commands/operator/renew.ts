@@ -16,8 +16,7 @@ export async function fleetRenew(context: Context, device: string, flags: FleetR
       `the fleet directory has no certificate of ${device}: give --cert FILE with a copy of /etc/wherry/device.pem of that device`,
     );
   const pem = Buffer.from(await renewedCertificate(device, present, authority));
-  await replaceFile(output, pem);
-  await fleet.saveCertificate(device, pem);
+  await fleet.saveCertificate(device, pem, () => replaceFile(output, pem));
   const expires = new Date(new X509Certificate(pem).validTo).toISOString();
   if (context.json) context.terminal.out(JSON.stringify({ device, file: output, expires }));
   else

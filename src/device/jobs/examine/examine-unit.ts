@@ -12,7 +12,7 @@ import {
   type RootDocument,
 } from '../../../wire/trust/index.ts';
 import type { ExamineContext, LogContext, RootContext } from '../../../wire/trust/openpgp.ts';
-import { type JobPorts, runJob } from '../index.ts';
+import { type JobPorts, runJob, type UnitJob } from '../index.ts';
 import {
   type AcceptingVerdict,
   examineFiles,
@@ -22,8 +22,14 @@ import {
 } from './examine-files.ts';
 import type { Examined } from './examined.ts';
 
+const unit = 'wherry-examine.service';
+/** More than systemd-creds makes of a key. */
+const maxKeyBytes = 64 * 1024;
+
 type ExaminePorts = JobPorts & { readonly run: string };
 type CommandPorts = ExaminePorts & {
+  /** The path of the sealed key of this device. */
+  readonly deviceKey: string;
   /** Seals the values that the unit has left in `directory`. They are removed afterwards. */
   readonly seal: (secrets: readonly ReceivedSecret[], directory: string) => Promise<void>;
 };
@@ -34,7 +40,8 @@ type CommandPorts = ExaminePorts & {
  * messages does not wear the flash.
  *
  * @param signal ends the examination; its reason is thrown
- * @throws {Refusal} with the code of the fault of the message, or `internal` without a verdict
+ * @throws {Refusal} with the code of the fault of the message, `device-key-missing` when the
+ *   message is encrypted and systemd cannot decrypt the key, or `internal` without a verdict
  */
 export async function examineInUnit(
   message: Uint8Array,
@@ -42,9 +49,11 @@ export async function examineInUnit(
   ports: CommandPorts,
   signal: AbortSignal,
 ): Promise<Examined> {
-  const verdict = await askUnit({ message, context }, ports, signal, async ({ secrets = [] }, directory) => {
+  const takeOver = async ({ secrets = [] }: AcceptingVerdict, directory: string): Promise<void> => {
     if (secrets.length > 0) await ports.seal(secrets, join(directory, valuesDirectory));
-  });
+  };
+  const sealed = isEncrypted(message) ? await sealedKey(ports) : undefined;
+  const verdict = await askUnit({ message, context }, ports, signal, takeOver, sealed);
   const { era } = context.trusted;
   return {
     outcome: verdict.outcome,
@@ -53,6 +62,18 @@ export async function examineInUnit(
     signedBy: verdict.signedBy,
     ...(era === undefined ? {} : { era }),
   };
+}
+
+/** The sealed key of this device, for systemd; undefined without one. */
+async function sealedKey({ disk, deviceKey }: CommandPorts): Promise<UnitJob<never>['sealed']> {
+  // One that cannot be read is damaged. systemd does not decrypt an empty one.
+  const bytes = await disk.read(deviceKey, maxKeyBytes).catch(() => new Uint8Array());
+  if (bytes === undefined) return undefined;
+  const refusal = new Refusal(
+    'device-key-missing',
+    `the message is encrypted, and ${deviceKey} cannot be decrypted on this device: see journalctl -u ${unit}; if the key is damaged, make a new one with "wherry key init --force" and give it to the operator`,
+  );
+  return { name: 'device-key.cred', bytes, refusal };
 }
 
 /** Examines a root of trust in the same way. It throws as `examineInUnit` does. */
@@ -88,9 +109,10 @@ async function askUnit(
   ports: ExaminePorts,
   signal: AbortSignal,
   takeOver: (verdict: AcceptingVerdict, directory: string) => Promise<void> = () => Promise.resolve(),
+  sealed?: UnitJob<never>['sealed'],
 ): Promise<AcceptingVerdict> {
   const directory = join(ports.run, 'examine');
-  const job = { unit: 'wherry-examine.service', directory, what: 'examination of the message' };
+  const job = { unit, directory, what: 'examination of the message', ...(sealed && { sealed }) };
   try {
     const verdict = await runJob(examineFiles, { ...job, job: request }, ports, signal);
     if (!verdict.ok) throw new Refusal(verdict.code, verdict.message);

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
+import Database from 'libsql';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
 import { startImageServer, type ImageServer } from '../../../../src/operator/dev/image-server.ts';
@@ -235,6 +236,28 @@ describe('wherry rollout', () => {
     expect((await rollout('show', 'polite')).out).toMatch(/^2 +2 +1 +1 +0 +0 +1$/m);
   });
 
+  it('soaks once more when the clock of its controller was ahead [C309]', async () => {
+    const names = someDevices(2);
+    const stages = ['--stage', '1', '--stage', 'all', '--soak', '1s', '--approve', '--no-wait'];
+    expect(await rollout('start', ...names, '--id', 'ahead', ...good(), ...stages)).toMatchObject({
+      status: 0,
+    });
+    const { terminal, err, stop } = recordingTerminal();
+    const watching = main(['--fleet', at('fleet'), 'rollout', 'watch', 'ahead'], {}, terminal);
+    await until(() => err().includes('awaits "wherry rollout approve'));
+    stop();
+    await watching;
+    const database = new Database(at('fleet/rollouts.db'));
+    const tenYearsMs = 10 * 365 * 86_400_000;
+    database.exec(
+      `UPDATE wherry_members SET sent = sent + ${tenYearsMs}, answered = answered + ${tenYearsMs} WHERE rollout = 'ahead'`,
+    );
+    database.close();
+    await rollout('approve', 'ahead');
+    expect(await rollout('watch', 'ahead')).toMatchObject({ status: 0, out: 'ahead  complete\n' });
+    expect(names.flatMap(obeyed)).toEqual(['1.0', '1.0']);
+  });
+
   it('resumes where it was when its process was killed', async () => {
     const names = someDevices(6);
     const id = `killed-${names[0]}`;
@@ -301,6 +324,25 @@ describe('wherry rollout', () => {
     await until(() => err().includes('the rollout continues\n'));
     await rollout('approve', 'away', '--database', at('away.db'));
     expect(await watching).toBe(0);
+    expect(names.map(obeyed)).toEqual([['1.0'], ['1.0']]);
+  });
+
+  it('is watched on two machines, and one has no copy of the commands of the other', async () => {
+    const names = someDevices(2);
+    const stages = ['--stage', '1', '--stage', 'all', '--no-wait'];
+    expect(await rollout('start', ...names, '--id', 'twice', ...good(), ...stages)).toMatchObject({
+      status: 0,
+    });
+    expect(await rollout('pause', 'twice')).toMatchObject({ status: 0 });
+    await cp(at('fleet'), at('copy'), { recursive: true });
+    const watch = ['rollout', 'watch', 'twice', '--database', at('fleet/rollouts.db')];
+    const watches = ['fleet', 'copy'].map((fleet) => {
+      const { terminal, err } = recordingTerminal();
+      return { err, ended: main(['--fleet', at(fleet), ...watch], {}, terminal) };
+    });
+    await until(() => watches.every(({ err }) => err().includes('paused; continue with')));
+    expect(await rollout('resume', 'twice', '--no-wait')).toMatchObject({ status: 0 });
+    expect(await Promise.all(watches.map(({ ended }) => ended))).toEqual([0, 0]);
     expect(names.map(obeyed)).toEqual([['1.0'], ['1.0']]);
   });
 

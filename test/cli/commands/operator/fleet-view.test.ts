@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { formatAge } from '../../../../src/cli/format.ts';
 import { main } from '../../../../src/cli/main.ts';
 import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
 import { telemetryOf } from '../../../../src/device/agent/readings.ts';
@@ -48,7 +49,7 @@ describe('wherry fleet', () => {
 
   it('devices lists those that match the filter', async () => {
     const { out } = await run('fleet', 'devices', '--code', 'no-space');
-    expect(out).toMatch(/^DEVICE .*\ncrane-2 +up +none +refused +- +no-space\n$/);
+    expect(out).toMatch(/^DEVICE .*\ncrane-2 +up +\d+ d ago +none +refused +- +no-space\n$/);
     const running = JSON.parse((await run('fleet', 'devices', '--running', '1', '--json')).out) as object;
     expect(running).toMatchObject([{ device: 'crane-1', version: 1, phase: 'committed' }]);
     const none = await run('fleet', 'devices', '--link', 'down');
@@ -74,6 +75,22 @@ describe('wherry fleet', () => {
     expect(out).toContain('refused (no-space): the disk is full');
     expect(out).toContain('published from here: 1 refused');
     expect(await run('fleet', 'device', 'crane-9')).toMatchObject({ status: 64 });
+  });
+
+  it('[C321] shows how long ago a device reported, whatever its presence is', async () => {
+    expect((await run('fleet', 'devices', '--prefix', 'crane-1')).out).toMatch(
+      /^DEVICE +LINK +REPORTED +VERSION.*\ncrane-1 +up +\d+ (s|min|h|d) ago /,
+    );
+    expect((await run('fleet', 'device', 'crane-1')).out).toMatch(
+      /\nlast message that is kept: \d+ (s|min|h|d) ago\n/,
+    );
+    const [line] = JSON.parse((await run('fleet', 'devices', '--prefix', 'crane-1', '--json')).out) as {
+      reportedAt?: number;
+    }[];
+    expect(line?.reportedAt).toBeGreaterThan(0);
+    expect([-5, 119, 120, 7199, 7200, 172_800].map(formatAge)).toEqual([
+      ...['0 s', '119 s', '2 min', '119 min', '2 h', '2 d'],
+    ]);
   });
 
   it('[C190] device shows the telemetry that it sends', async () => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseAcIdentifier, parseImageId } from '../../../../src/image/appc/identifiers.ts';
@@ -13,6 +13,7 @@ import { nodeDisk } from '../../../../src/device/store/node-disk.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { until } from '../../../support/system-clock.ts';
 import { OneUnit } from '../../../support/one-unit.ts';
+import { encodeEncrypted } from '../../../../src/wire/trust/confidential.ts';
 import { temporaryDirectory } from '../../../support/test-image.ts';
 
 let root = '';
@@ -67,20 +68,52 @@ describe('a unit that is killed before it leaves a verdict', () => {
     expect(readdirSync(home())).toContain('image.aci');
   });
 
+  const context = {
+    ...{ keys: [], fleet: 'harbour', device: 'crane-7', time: { nowSeconds: 0, clockTrusted: false } },
+    trusted: { version: 0, payloadSha256: '', issued: 0 },
+  };
+
   it('makes an examination report the end', async () => {
-    const context = {
-      ...{ keys: [], fleet: 'harbour', device: 'crane-7', time: { nowSeconds: 0, clockTrusted: false } },
-      trusted: { version: 0, payloadSha256: '', issued: 0 },
-    };
     const systemd = new OneUnit();
     systemd.end = 'oom-kill';
-    const ports = { systemd, disk, run: join(root, 'run'), owner, seal: () => Promise.resolve() };
+    const ports = {
+      ...{ systemd, disk, run: join(root, 'run'), owner },
+      ...{ seal: () => Promise.resolve(), deviceKey: join(root, 'device-key.cred') },
+    };
     await expect(examineInUnit(Buffer.from('message'), context, ports, never)).rejects.toMatchObject({
       code: 'internal',
       message: 'the examination of the message ended without a result (oom-kill)',
     });
     expect(readdirSync(join(root, 'run'))).toEqual([]);
   });
+
+  it.each([
+    ['a plain message', false, 'sealed', undefined, 'internal'],
+    ['an encrypted message', true, undefined, undefined, 'internal'],
+    ['an encrypted message', true, 'sealed', 'sealed', 'device-key-missing'],
+    ['an encrypted message', true, '', '', 'device-key-missing'],
+  ] as const)(
+    'gives the examination of %s the key (%s, %j) as %j [C313]',
+    async (_, isEncrypted, key, passed, code) => {
+      const deviceKey = join(root, 'device-key.cred');
+      if (key !== undefined) writeFileSync(deviceKey, key);
+      const place = join(root, 'run/examine/device-key.cred');
+      let seen: string | undefined;
+      const systemd = new OneUnit(() => (seen = existsSync(place) ? readFileSync(place, 'utf8') : undefined));
+      systemd.end = 'credentials'; // as with a damaged key
+      const ports = {
+        systemd,
+        disk,
+        run: join(root, 'run'),
+        owner,
+        seal: () => Promise.resolve(),
+        deviceKey,
+      };
+      const message = isEncrypted ? encodeEncrypted(Buffer.from('x')) : Buffer.from('message');
+      await expect(examineInUnit(message, context, ports, never)).rejects.toMatchObject({ code });
+      expect(seen).toBe(passed);
+    },
+  );
 });
 
 describe('a pull that was refused', () => {

@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { itOn, oneBoard } from './board-choice.ts';
+import { busybox, busyboxScene } from './busybox-scene.ts';
+import type { BuiltImage, Scene } from './scene.ts';
+
+const day = 86_400_000;
+const year = 365 * day;
+
+/** A device whose clock is wrong, and is set. */
+describe.each(oneBoard)('a device whose clock jumps on %s', (boardName) => {
+  let scene: Scene;
+  let image: BuiltImage;
+
+  beforeAll(async () => {
+    ({ scene, image } = await busyboxScene(boardName, {
+      config: '[gc]\nschedule = "* * * * *"\n[report]\nschedule = "* * * * *"\n',
+    }));
+  });
+  afterAll(() => scene.stop());
+
+  const resident = () => ({ name: 'resident', image });
+  const nightly = () => ({
+    ...{ name: 'nightly', image },
+    manifest: {
+      apps: [
+        {
+          ...{ name: 'main', image: { id: image.id, name: image.name } },
+          app: { exec: [busybox, 'true'], user: '0', group: '0' },
+        },
+      ],
+      annotations: [{ name: 'wherry/schedule', value: '*-*-* 03:00:00 UTC' }],
+    },
+  });
+  /** Processes of the pod that runs and of wherryd. */
+  const processes = () =>
+    scene.board.check(
+      `for unit in wherryd.service $(cd /etc/systemd/system; ls wherry-pod-resident.*-main.service); do systemctl show -P MainPID "$unit"; done`,
+    );
+  /** Waits until garbage was collected by the schedule of each minute. */
+  const collected = async () => {
+    const junk = '/var/lib/wherry/partial/junk';
+    await scene.board.check(`mkdir ${junk}`);
+    await scene.board.waitFor(`test ! -e ${junk}`, undefined, 150_000);
+  };
+  /** The times at which the nightly pod ran in this boot, as minutes. */
+  const runs = async () => {
+    const lines = await scene.board.check(
+      'journalctl --quiet --output=short-iso UNIT_RESULT= + MESSAGE_ID=39f53479d3a045ac8e11786248231fbf --utc',
+    );
+    return lines
+      .split('\n')
+      .filter((line) => line.includes('wherry-run-nightly'))
+      .map((line) => line.slice(0, 16));
+  };
+
+  itOn(boardName, 'clock')(
+    'keeps what runs, and runs its schedules, after each jump [C304] [C308]',
+    async () => {
+      expect(await scene.deploy(scene.desired([resident(), nightly()]))).toMatchObject({
+        outcome: 'committed',
+      });
+      const before = await processes();
+      const now = Date.now();
+      for (const time of [now + 10 * year, now]) {
+        await scene.board.setClock(new Date(time));
+        await collected();
+        expect(await processes()).toBe(before);
+      }
+      await scene.board.check('systemctl restart wherryd');
+      expect(await scene.deploy(scene.desired([resident(), nightly()]))).toMatchObject({
+        outcome: 'committed',
+      });
+      const numbers = scene.reports.map(({ seq }) => seq);
+      expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+    },
+  );
+
+  itOn(boardName, 'clock')('runs a pod by its calendar after a clock that was ahead [C305]', async () => {
+    await scene.board.check('sync');
+    await scene.board.bootAgain({ hardwareClock: new Date(Date.now() + 10 * year) });
+    await scene.board.waitFor("systemctl is-active 'wherry-timer-nightly.*.timer' wherryd.service");
+    await scene.board.setClock(new Date());
+    const next = async () => {
+      const text = await scene.board.check(
+        'date -d "$(systemctl show -P NextElapseUSecRealtime $(cd /etc/systemd/system; ls wherry-timer-nightly.*.timer))" +%s',
+      );
+      return Number(text) * 1000;
+    };
+    await expect.poll(next).toBeLessThan(Date.now() + 2 * day);
+    const night = await next();
+    await scene.board.setClock(new Date(night - 2000));
+    const minute = new Date(night).toISOString().slice(0, 16);
+    await expect.poll(runs).toContain(minute);
+    await scene.board.setClock(new Date());
+  });
+});

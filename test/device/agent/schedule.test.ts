@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { getTasks } from 'node-cron';
+import { runBySchedule } from '../../../src/device/agent/schedule.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+
+const minute = 60_000;
+const day = 24 * 60 * minute;
+const year = 365 * day;
+
+/** Starts a schedule at a local time. `runs` are the local times at which its task ran. */
+function scheduleOf(expression: string, start: string) {
+  const clock = new FakeClock(new Date(start).getTime());
+  const runs: string[] = [];
+  const note = () => void runs.push(new Date(clock.nowMs()).toLocaleString('sv'));
+  const stop = runBySchedule('gc.schedule', expression, note, clock);
+  return { clock, runs, stop };
+}
+
+describe('a schedule of the configuration', () => {
+  it('runs its task at the times of the expression, in local time', async () => {
+    const { clock, runs, stop } = scheduleOf('17 3 * * *', '2026-01-10T12:00:30');
+    await clock.pass(2 * day);
+    expect(runs).toEqual(['2026-01-11 03:17:00', '2026-01-12 03:17:00']);
+    stop();
+    await clock.pass(2 * day);
+    expect(runs).toHaveLength(2);
+    expect(getTasks().size).toBe(0);
+  });
+
+  it('takes an expression with seconds, and makes up for a short delay', async () => {
+    const { clock, runs } = scheduleOf('*/20 * * * * *', '2026-01-10T12:00:30');
+    await clock.pass(30_000);
+    clock.jump(19_500);
+    await clock.pass(1000);
+    expect(runs).toEqual(['2026-01-10 12:00:40', '2026-01-10 12:01:00', '2026-01-10 12:01:20']);
+  });
+
+  it.each([
+    ['ten years', 10 * year],
+    ['from 1970 to now', 56 * year],
+    ['a day', day],
+  ])('runs once after a jump forward: %s [C304]', async (_name, jumpMs) => {
+    const { clock, runs } = scheduleOf('* * * * *', '1970-01-10T12:00:30');
+    await clock.pass(minute);
+    clock.jump(jumpMs);
+    await clock.pass(minute);
+    expect(runs).toHaveLength(2);
+  });
+
+  it('runs each night again after a jump back [C304]', async () => {
+    const { clock, runs } = scheduleOf('17 3 * * *', '2036-01-10T12:00:30');
+    await clock.pass(10 * minute);
+    clock.jump(new Date('2026-01-10T12:10:30').getTime() - clock.nowMs());
+    await clock.pass(2 * day);
+    expect(runs).toEqual(['2026-01-10 12:11:00', '2026-01-11 03:17:00', '2026-01-12 03:17:00']);
+  });
+
+  it('sleeps for a minute at most, and never without end', async () => {
+    const { clock } = scheduleOf('17 3 * * *', '2026-01-10T12:00:30');
+    for (const jumpMs of [0, -day, 10 * year, -10 * year, -400]) {
+      clock.jump(jumpMs);
+      await clock.pass(minute);
+    }
+    expect(clock.delays.length).toBeLessThan(12);
+    expect(clock.delays.every((ms) => ms > 0 && ms <= minute)).toBe(true);
+  });
+
+  it('refuses what is not an expression', () => {
+    expect(() => scheduleOf('61 * * * *', '2026-01-10T12:00')).toThrow(
+      'wherry.toml: gc.schedule is not a cron expression: 61 * * * *',
+    );
+  });
+});
