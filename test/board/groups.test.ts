@@ -183,6 +183,22 @@ describe.each(oneBoard)('on %s', (boardName) => {
     const text = Buffer.concat(answers().flatMap((answer) => ('text' in answer ? [answer.text] : [])));
     expect(text.toString().trimEnd().split('\n')).toEqual([expect.stringMatching(/: out of the pod$/)]);
   });
+
+  it('[C334] quotes the last output of the app that failed, if it may leave the device', async () => {
+    const exec = ['/usr/bin/busybox', 'sh', '-c', 'echo no database; exit 3'];
+    const annotations = [{ name: 'wherry/restart', value: 'no' }];
+    const app = { app: { exec, user: '0', group: '0' }, annotations };
+    const messages = [];
+    for (const [index, name] of ['talker', 'quiet'].entries()) {
+      const event = await scene.deploy(scene.desired([{ name, image, app }], { version: 101 + index }));
+      expect(event).toMatchObject({ outcome: 'rolled-back' });
+      messages.push('message' in event ? event.message : '');
+    }
+    expect(messages).toEqual([
+      expect.stringMatching(/^app main of pod talker .*; it wrote last: (?:"no database"(?:, )?)+$/),
+      expect.stringMatching(/^app main of pod quiet [^;]*$/),
+    ]);
+  });
 });
 
 function logAnswer(payload: Uint8Array): readonly LogAnswer[] {
