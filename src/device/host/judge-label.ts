@@ -31,8 +31,8 @@ export const judgeLabel: JudgeLabel = (kind, label) =>
  */
 export function judgeProfile(profile: string, list: string | undefined): LabelVerdict {
   if (list === undefined) return 'absent';
-  const loaded = list.split('\n').map((line) => /^(.*) \(([a-z]+)\)$/.exec(line));
-  const mode = loaded.find((line) => line?.[1] === profile)?.[2];
+  const loaded = [...list.matchAll(/^(.*) \(([a-z]+)\)$/gm)];
+  const mode = loaded.find(([, name]) => name === profile)?.[2];
   if (mode === undefined) return 'unknown';
   return mode === 'complain' || mode === 'unconfined' ? 'permissive' : 'enforced';
 }

@@ -55,20 +55,14 @@ export function applyLabel(
   else labels.selinuxLabel = set;
   switch (verdict) {
     case 'absent':
-      return {
-        outcome: 'ignored',
-        detail: isProfile ? 'the kernel has no AppArmor' : 'the kernel has no SELinux policy',
-      };
-    case 'unknown': {
-      const what = isProfile ? 'AppArmor profile' : 'SELinux context';
-      const of = isProfile ? 'is not loaded' : 'is not in the loaded policy';
+      return { outcome: 'ignored', detail: `the kernel has no ${isProfile ? 'AppArmor' : 'SELinux policy'}` };
+    case 'unknown':
       throw new Refusal(
         'pod-isolator-invalid',
-        `${app === '' ? 'the pod' : `app ${app}`}: ${kind}: the ${what} ${JSON.stringify(label)} ${of}; load it on this device or name another`,
+        `${app === '' ? 'the pod' : `app ${app}`}: ${kind}: ${JSON.stringify(label)} is not ${isProfile ? '' : 'in the policy that is '}loaded; load it on this device or name another`,
       );
-    }
     case 'unchecked':
-      return { outcome: 'modified', detail: `${label}: the SELinux policy does not let wherryd check it` };
+      return { outcome: 'modified', detail: `${label}: the policy does not let wherryd check it` };
     case 'permissive':
       return { outcome: 'modified', detail: `${label} is permissive on this device: nothing is denied` };
     case 'enforced':
