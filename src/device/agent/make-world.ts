@@ -1,5 +1,5 @@
 import { systemClock, systemRandom } from '../../core/ports/index.ts';
-import { readCgroupFile, readPodAddresses, readSmallFile } from '../host/index.ts';
+import { judgeLabel, readCgroupFile, readPodAddresses, readSmallFile } from '../host/index.ts';
 import { pullImage } from '../jobs/pull/index.ts';
 import { renderInUnit } from '../jobs/render/index.ts';
 import {
@@ -53,7 +53,7 @@ export function makeWorld(
     watch,
     files: new PodFiles(disk, { ...places, mounts: `${places.run}/images` }),
     directories: places,
-    host: { ...host, crunPath: places.crun, allow: config.allow },
+    host: { ...host, crunPath: places.crun, allow: config.allow, judgeLabel },
     networks: () => readNetworkFacts(disk, places, config.network),
     metadataKey: () => metadataKey(disk, places.metadataKey, systemRandom),
     architectures: host.architectures,

@@ -6,7 +6,6 @@ import type { CapabilityReport } from '../../wire/report/index.ts';
 import type { ReadCgroupFile } from '../health/index.ts';
 import { architecturesOf } from './architectures.ts';
 
-const appArmorList = '/sys/kernel/security/apparmor/profiles';
 const catatonit = '/usr/bin/catatonit';
 const cgroupRoot = '/sys/fs/cgroup';
 
@@ -21,8 +20,6 @@ export interface Host {
   readonly machine: string;
   /** Values of the `arch` label that it runs, best first. */
   readonly architectures: readonly string[];
-  /** Loaded AppArmor profiles; absent on a kernel without AppArmor. */
-  readonly appArmorProfiles?: readonly string[];
   /** The first process of a pod with several apps; absent when it is not installed. */
   readonly holderPath?: string;
   readonly capabilities: readonly CapabilityReport[];
@@ -52,7 +49,6 @@ export function lookAtHost(run: string, unsealable: string | undefined): Host {
   const controllers = (readSmallFile(join(cgroupRoot, 'cgroup.controllers')) ?? '')
     .split(/\s+/)
     .filter(Boolean);
-  const profiles = readSmallFile(appArmorList);
   return {
     bootId: (readSmallFile('/proc/sys/kernel/random/boot_id') ?? '').trim(),
     controllers,
@@ -61,15 +57,6 @@ export function lookAtHost(run: string, unsealable: string | undefined): Host {
     cpuCount: readdirSync('/sys/devices/system/cpu').filter((name) => /^cpu[0-9]+$/.test(name)).length,
     machine: process.arch,
     architectures: runs,
-    // Each line is a name and its mode: `docker-default (enforce)`.
-    ...(profiles === undefined
-      ? {}
-      : {
-          appArmorProfiles: profiles
-            .split('\n')
-            .map((line) => line.replace(/ \([a-z]+\)$/, ''))
-            .filter(Boolean),
-        }),
     ...(existsSync(catatonit) ? { holderPath: catatonit } : {}),
     capabilities: [
       ...Object.entries(controllerAdvice).map(([name, advice]) => {

@@ -4,7 +4,11 @@ import type { DeclaredPorts } from '../network/index.ts';
 import { type AppDevice, matchesDevice } from './devices.ts';
 
 /** Isolators that can take protection away from the device. */
-export const privilegedIsolators = ['os/linux/oom-score-adj', 'os/linux/seccomp-retain-set'] as const;
+export const privilegedIsolators = [
+  'os/linux/oom-score-adj',
+  'os/linux/seccomp-retain-set',
+  'os/linux/selinux-context',
+] as const;
 export type PrivilegedIsolator = (typeof privilegedIsolators)[number];
 
 /**
@@ -40,6 +44,8 @@ export interface JudgedApp {
   readonly capabilities: readonly string[];
   readonly noNewPrivileges: boolean;
   readonly oomScoreAdj?: number | undefined;
+  /** The context that it would get in place of the one by the policy. */
+  readonly selinuxLabel?: string | undefined;
   /** A system call that its filter allows and the default does not; absent when there is none. */
   readonly beyondFilter?: string | undefined;
 }
@@ -106,6 +112,9 @@ function judgeApp(app: JudgedApp, allow: AllowList): string | undefined {
   }
   if ((app.oomScoreAdj ?? 0) < 0 && !allow.isolators.has('os/linux/oom-score-adj')) {
     return `isolators/os/linux/oom-score-adj: it is below 0, and the isolator is not in ${setting('isolators')}`;
+  }
+  if (app.selinuxLabel !== undefined && !allow.isolators.has('os/linux/selinux-context')) {
+    return `isolators/os/linux/selinux-context: the isolator is not in ${setting('isolators')}`;
   }
   return undefined;
 }

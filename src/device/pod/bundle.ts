@@ -133,6 +133,7 @@ export function bundleConfig(input: BundleInput): string {
       noNewPrivileges: isolation.noNewPrivileges,
       ...(isolation.oomScoreAdj === undefined ? {} : { oomScoreAdj: isolation.oomScoreAdj }),
       ...(isolation.apparmorProfile === undefined ? {} : { apparmorProfile: isolation.apparmorProfile }),
+      ...(isolation.selinuxLabel === undefined ? {} : { selinuxLabel: isolation.selinuxLabel }),
     },
     mounts: [
       ...systemMounts,
@@ -164,6 +165,7 @@ export function holderConfig(input: {
   readonly program: string;
   readonly hostname: string;
   readonly sysctl: Readonly<Record<string, string>>;
+  readonly selinuxLabel: string | undefined;
   /** Whether it also holds a network namespace with only loopback. */
   readonly noNetwork: boolean;
 }): string {
@@ -179,6 +181,8 @@ export function holderConfig(input: {
       cwd: '/',
       capabilities: { bounding: [], permitted: [], effective: [] },
       noNewPrivileges: true,
+      // A pod's context applies to all processes involved in running it (ace.md).
+      ...(input.selinuxLabel === undefined ? {} : { selinuxLabel: input.selinuxLabel }),
     },
     mounts: [
       {

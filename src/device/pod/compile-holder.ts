@@ -27,6 +27,7 @@ export function compileHolder(
     program: host.holderPath,
     hostname: hostname(name),
     sysctl: isolation.sysctl,
+    selinuxLabel: isolation.selinuxLabel,
     noNetwork: network.kind === 'none',
   });
   return {

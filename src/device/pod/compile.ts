@@ -300,6 +300,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       capabilities: isolation.capabilities,
       noNewPrivileges: isolation.noNewPrivileges,
       oomScoreAdj: isolation.oomScoreAdj,
+      selinuxLabel: isolation.selinuxLabel,
       beyondFilter: beyondDefault(isolation.capabilities, isolation.seccomp),
     },
     networkBytesPerSecond: isolation.networkBytesPerSecond,

@@ -2,9 +2,10 @@ import type { AccountFacts, ImageId, ImageManifest, PodManifest } from '../../im
 import type { IsolatorReport } from '../../wire/report/index.ts';
 import type { DeclaredPorts, NetworkFacts } from '../network/index.ts';
 import type { AllowList } from './allow-list.ts';
+import type { JudgeLabel } from './labels.ts';
 import type { ProbeAction, ProbeRules } from './probe.ts';
 
-/** The facts of the host that the compiler needs: values only, read by device/host. */
+/** The facts of the host that the compiler needs, read by device/host. */
 export interface HostFacts {
   /** cgroup v2 controllers that systemd may use, for example ['cpu', 'memory', 'pids', 'io']. */
   readonly controllers: readonly string[];
@@ -17,8 +18,8 @@ export interface HostFacts {
    * `arm64`.
    */
   readonly machine?: string;
-  /** Loaded AppArmor profiles; absent when the kernel has no AppArmor. */
-  readonly appArmorProfiles?: readonly string[];
+  /** Absent: the kernel has no security module. */
+  readonly judgeLabel?: JudgeLabel;
   /** Names of system calls; absent when they are not needed, or nothing here knows them. */
   readonly systemCalls?: ReadonlySet<string>;
   /**

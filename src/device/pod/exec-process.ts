@@ -14,7 +14,7 @@ interface BundleProcess {
 
 /**
  * The process of a bundle (OCI runtime specification, `process`) with another command: user,
- * groups, capabilities, no_new_privs, AppArmor profile, environment and directory stay the app's.
+ * groups, capabilities, no_new_privs, labels, environment and directory stay the app's.
  * Without a process, `crun exec` begins in `/`.
  *
  * @param config config.json of the app's bundle

@@ -1,6 +1,7 @@
 /**
- * Compiles a pod manifest into units and crun bundles. Pure: facts of the image and the host are
- * passed in as values, and files and directories to create are returned as lists.
+ * Compiles a pod manifest into units and crun bundles. Pure except for `HostFacts.judgeLabel`: the
+ * other facts of the image and the host are passed in as values, and files and directories to
+ * create are returned as lists.
  */
 export { type AllowList, judgePath, type PrivilegedIsolator, privilegedIsolators } from './allow-list.ts';
 export { appPath } from './bundle.ts';
@@ -10,6 +11,7 @@ export { isDevicePath } from './devices.ts';
 export { type EmptyMount, emptyMounts, type PlacedApp } from './empty-mounts.ts';
 export { crunError, execProcess, notRun } from './exec-process.ts';
 export { knownCapabilities } from './isolation.ts';
+export type { JudgeLabel, LabelVerdict } from './labels.ts';
 export { limitedVolumeSuffix } from './places.ts';
 export { type ProbeRules, usualRules } from './probe.ts';
 export { probeFiles } from './probe-script.ts';

@@ -9,6 +9,7 @@ import type { IsolatorReport } from '../../wire/report/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 import type { PodNetwork } from '../network/index.ts';
 import type { ResourceLimits } from '../systemd/index.ts';
+import { applyLabel, type Labels } from './labels.ts';
 import { isLimit, type LimitedHost, limitOutcome } from './limits.ts';
 import { defaultFilter, removeFilter, retainFilter, type SeccompFilter } from './seccomp.ts';
 
@@ -16,30 +17,28 @@ import { defaultFilter, removeFilter, retainFilter, type SeccompFilter } from '.
 const defaultTasksMax = 512;
 
 /** The effect of the isolators of an app. */
-export interface AppIsolation {
+export interface AppIsolation extends Labels {
   readonly limits: ResourceLimits;
   /** The bounding set, and the whole set of a root app. */
   readonly capabilities: readonly string[];
   readonly noNewPrivileges: boolean;
   readonly seccomp?: SeccompFilter | undefined;
   readonly oomScoreAdj?: number | undefined;
-  readonly apparmorProfile?: string | undefined;
   /** The limit that the pod's network must enforce. */
   readonly networkBytesPerSecond?: bigint;
   readonly reports: readonly IsolatorReport[];
 }
 
 /**
- * The effect of the isolators of a pod: limits of its slice, and kernel settings of its namespaces.
+ * The effect of the isolators of a pod: limits of its slice, kernel settings of its namespaces, and
+ * labels of its processes and of apps that name none themselves.
  */
-export interface PodIsolation {
+export interface PodIsolation extends Labels {
   readonly limits: ResourceLimits;
   /** Kernel settings of the namespaces that crun creates. */
   readonly sysctl: Readonly<Record<string, string>>;
   /** Kernel settings of a network that plugins attach. */
   readonly networkSysctl: Readonly<Record<string, string>>;
-  /** The profile of apps that name none themselves. */
-  readonly apparmorProfile?: string | undefined;
   /** The limit that the pod's network must enforce. */
   readonly networkBytesPerSecond?: bigint;
   readonly reports: readonly IsolatorReport[];
@@ -83,6 +82,7 @@ export function isolateApp(
     noNewPrivileges: false,
     seccomp: defaultFilter(machine, capabilities),
     apparmorProfile: pod.apparmorProfile,
+    selinuxLabel: pod.selinuxLabel,
   };
 
   const apply = (isolator: TypedIsolator): Outcome => {
@@ -126,10 +126,8 @@ export function isolateApp(
         result.oomScoreAdj = isolator.adjustment;
         return { outcome: 'enforced', detail: String(isolator.adjustment) };
       case 'os/linux/apparmor-profile':
-        result.apparmorProfile = host.appArmorProfiles === undefined ? undefined : isolator.profile;
-        return appArmor(app, isolator.profile, host);
       case 'os/linux/selinux-context':
-        return noSelinux;
+        return applyLabel(result, app, isolator, host.judgeLabel);
       case 'os/unix/sysctl':
       case 'unknown':
         return { outcome: 'ignored', detail: 'not known here' };
@@ -168,10 +166,8 @@ export function isolatePod(
         return { outcome: 'enforced', detail: `${settings.length} settings` };
       }
       case 'os/linux/apparmor-profile':
-        result.apparmorProfile = host.appArmorProfiles === undefined ? undefined : isolator.profile;
-        return appArmor('', isolator.profile, host);
       case 'os/linux/selinux-context':
-        return noSelinux;
+        return applyLabel(result, '', isolator, host.judgeLabel);
       default:
         return { outcome: 'ignored', detail: 'not known here' };
     }
@@ -223,22 +219,4 @@ function capabilitySet(isolators: readonly TypedIsolator[]): readonly string[] {
     }
   }
   return defaultCapabilities;
-}
-
-const noSelinux: Outcome = { outcome: 'ignored', detail: 'SELinux labels are not supported' };
-
-/**
- * The isolator is ignored without AppArmor. With AppArmor, it MUST be refused if the profile is not
- * loaded (ace.md).
- */
-function appArmor(app: string, profile: string, host: HostFacts): Outcome {
-  if (host.appArmorProfiles === undefined)
-    return { outcome: 'ignored', detail: 'the kernel has no AppArmor' };
-  if (!host.appArmorProfiles.includes(profile)) {
-    throw new Refusal(
-      'pod-isolator-invalid',
-      `${app === '' ? 'the pod' : `app ${app}`}: the AppArmor profile ${JSON.stringify(profile)} is not loaded`,
-    );
-  }
-  return { outcome: 'enforced', detail: profile };
 }

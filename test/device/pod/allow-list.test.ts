@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../../src/device/agent/config.ts';
-import { type AllowList, judge, judgePath, type JudgedPod } from '../../../src/device/pod/allow-list.ts';
+import {
+  type AllowList,
+  judge,
+  judgePath,
+  type JudgedPod,
+  privilegedIsolators,
+} from '../../../src/device/pod/allow-list.ts';
+import type { LabelVerdict } from '../../../src/device/pod/labels.ts';
 import { compilePod } from '../../../src/device/pod/compile.ts';
 import { parseAcName } from '../../../src/image/appc/identifiers.ts';
 import type { Volume } from '../../../src/image/appc/types.ts';
@@ -12,7 +19,13 @@ const minimal = 'fleet = "harbour"\ndevice = "crane-7"\n[broker]\nurl = "mqtt://
 const allowOf = (toml: string): AllowList => parseConfig(`${minimal}${toml}\n`).allow;
 
 /** The answer of a device with these lines in `[allow]` to a pod of one app. */
-function answer(toml: string, app: object, pod: object = {}, podApp: object = {}): string {
+function answer(
+  toml: string,
+  app: object,
+  pod: object = {},
+  podApp: object = {},
+  verdict: LabelVerdict = 'enforced',
+): string {
   const manifest = {
     ...{ acVersion: '0.8.11', acKind: 'PodManifest' },
     apps: [
@@ -29,7 +42,7 @@ function answer(toml: string, app: object, pod: object = {}, podApp: object = {}
       ...{ name: 'demo-one', uuid: demoUuid },
       manifest: parsePodManifest(Buffer.from(JSON.stringify(manifest))),
       images: new Map([[imageId, demoImage]]),
-      host: { ...boardHost, allow: allowOf(toml) },
+      host: { ...boardHost, allow: allowOf(toml), judgeLabel: () => verdict },
     });
     return 'runs';
   } catch (error) {
@@ -50,6 +63,7 @@ const bridge = (...hostPorts: readonly number[]) => ({
 });
 const retain = (...set: readonly string[]) => isolators('os/linux/capabilities-retain-set', { set });
 const calls = (...set: readonly string[]) => isolators('os/linux/seccomp-retain-set', { set });
+const context = isolators('os/linux/selinux-context', { user: 'u', role: 'r', type: 't', level: 's0' });
 const ofDevice = (key: string) => `allow.${key} of wherry.toml on this device`;
 
 describe('a device without [allow]', () => {
@@ -61,6 +75,7 @@ describe('a device without [allow]', () => {
     ['a low host port', {}, bridge(80)],
     ['a positive oom score', isolators('os/linux/oom-score-adj', 250)],
     ['a filter that is narrower than the default', calls('read', 'write')],
+    ['a loaded AppArmor profile', isolators('os/linux/apparmor-profile', { profile: 'mine' })],
     ['a filter with what its capability opens', isolators('os/linux/seccomp-remove-set', { set: ['chown'] })],
   ])('runs %s', (_what, app, pod) => {
     expect(answer('', app, pod)).toBe('runs');
@@ -95,8 +110,20 @@ describe('a device without [allow]', () => {
       ...(['a negative oom score', isolators('os/linux/oom-score-adj', -1), {}] as const),
       `pod demo-one, app web: isolators/os/linux/oom-score-adj: it is below 0, and the isolator is not in ${ofDevice('isolators')}`,
     ],
+    [
+      ...(['another SELinux domain than the one by the policy', context, {}] as const),
+      `pod demo-one, app web: isolators/os/linux/selinux-context: the isolator is not in ${ofDevice('isolators')}`,
+    ],
+    [
+      ...(['a pod in another SELinux domain', {}, context] as const),
+      `pod demo-one, app web: isolators/os/linux/selinux-context: the isolator is not in ${ofDevice('isolators')}`,
+    ],
   ])('refuses %s [C162]', (_what, app, pod, message) => {
     expect(answer('', app, pod)).toBe(`pod-forbidden ${message}`);
+  });
+
+  it('runs a pod whose SELinux context is ignored', () => {
+    expect(answer('', context, {}, {}, 'absent')).toBe('runs');
   });
 
   it('refuses a volume that an app brings itself [C162]', () => {
@@ -136,6 +163,7 @@ describe('a device with [allow]', () => {
     ['host_ports = ["8000-8002"]', { ports: [{ name: 'web', protocol: 'tcp', port: 8000, count: 3 }] }],
     ['isolators = ["os/linux/seccomp-retain-set"]', calls('@appc.io/all')],
     ['isolators = ["os/linux/oom-score-adj"]', isolators('os/linux/oom-score-adj', -500)],
+    ['isolators = ["os/linux/selinux-context"]', context, context],
   ])('of %s runs what it allows', (toml, app, pod) => {
     expect(answer(toml, app, pod)).toBe('runs');
   });
@@ -219,9 +247,7 @@ describe('the check of a pod', () => {
     capabilities: fc.array(capability).map((list) => new Set(list)),
     root: fc.boolean(),
     hostPorts: fc.array(range),
-    isolators: fc
-      .subarray(['os/linux/oom-score-adj', 'os/linux/seccomp-retain-set'] as const)
-      .map((list) => new Set(list)),
+    isolators: fc.subarray([...privilegedIsolators]).map((list) => new Set(list)),
   });
   const app = fc.record({
     name: fc.constantFrom('web', 'db'),
@@ -230,6 +256,7 @@ describe('the check of a pod', () => {
     capabilities: fc.array(capability),
     noNewPrivileges: fc.boolean(),
     oomScoreAdj: fc.constantFrom(undefined, -1, 0, 1),
+    selinuxLabel: fc.constantFrom(undefined, 'u:r:t:s0'),
     beyondFilter: fc.constantFrom(undefined, 'bpf'),
   });
   const volume: fc.Arbitrary<Volume> = fc.record({

@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { parsePodManifest } from '../../../src/image/appc/pod-manifest.ts';
 import { compilePod } from '../../../src/device/pod/compile.ts';
 import type { CompiledPod, HostFacts } from '../../../src/device/pod/compiled-pod.ts';
+import type { LabelVerdict } from '../../../src/device/pod/labels.ts';
 import { isRefusal, Refusal } from '../../../src/core/refusal/refusal.ts';
 import { readUnit, readWords } from '../../support/unit-reader.ts';
 import { boardHost, boardNetwork, demoImage, demoUuid, imageId } from './demo.ts';
@@ -34,6 +35,7 @@ function readCase(path: string): Case {
   }));
   let host = boardHost;
   const secrets = new Map<string, string>();
+  const verdicts = new Map<string, LabelVerdict>();
   let metadataUrl: string | undefined;
   let diskless: ReadonlySet<string> | undefined;
   for (const note of notes) {
@@ -44,7 +46,10 @@ function readCase(path: string): Case {
       host = { ...host, limits: words[0] === 'require' ? 'require' : 'best-effort' };
     if (name === 'host-machine') host = { ...host, machine: words[0] ?? '' };
     if (name === 'host-calls') host = { ...host, systemCalls: new Set(words) };
-    if (name === 'host-apparmor') host = { ...host, appArmorProfiles: words };
+    if (name === 'host-label') {
+      verdicts.set(words[0] ?? '', words[1] as LabelVerdict);
+      host = { ...host, judgeLabel: (_kind, label) => verdicts.get(label) ?? 'unknown' };
+    }
     if (name === 'host-network-without-host')
       host = { ...host, network: { ...boardNetwork, allowHost: false } };
     if (name === 'host-network-default')

@@ -151,7 +151,13 @@ describe('the app of an execution', () => {
 describe('the process of an execution', () => {
   const own = {
     ...{ terminal: false, user: { uid: 33, gid: 34, umask: 18, additionalGids: [7] }, args: ['/bin/web'] },
-    ...{ env: ['PATH=/bin', 'TERM=dumb'], cwd: '/srv', noNewPrivileges: true, apparmorProfile: 'web' },
+    ...{
+      env: ['PATH=/bin', 'TERM=dumb'],
+      cwd: '/srv',
+      noNewPrivileges: true,
+      apparmorProfile: 'web',
+      selinuxLabel: 'u:r:t:s0',
+    },
     capabilities: { bounding: ['CAP_KILL'], permitted: [], effective: [] },
   };
   const config = JSON.stringify({ ociVersion: '1.0.2', process: own, root: { path: '/x' } });
