@@ -92,7 +92,11 @@ describe.each(oneBoard)('on %s', (boardName) => {
   };
   const onRoot = (version: number) =>
     waitFor(`root ${version}`, () => (report?.root?.version === version ? report : undefined));
-  const killWherryd = () => scene.board.check('kill -9 $(systemctl show -P MainPID wherryd)');
+  /** Kills wherryd, if need be when it runs again, and forgets what it reported. */
+  const killWherryd = async () => {
+    await scene.board.waitFor('pid=$(systemctl show -P MainPID wherryd); test "$pid" != 0 && kill -9 "$pid"');
+    report = undefined;
+  };
   const pod = () => scene.desired([{ name: 'web', image }]);
 
   beforeAll(async () => {
@@ -166,7 +170,6 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await onRoot(2);
     await killWherryd();
     const before = events.length;
-    report = undefined;
     await onRoot(2);
     await publishRoot(3, first, 'alice', 'bob');
     expect(await refusal(before)).toBe('root-older');

@@ -212,7 +212,8 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     ['start', 'WINCH', 'signal'],
   ])('end an app at once when crun %s runs and SIG%s comes [C294]', async (command, signal, result) => {
     const reached = `/run/at-${command}-${signal}`;
-    const crun = await crunThat(`crun-late-${command}-${signal}`, command, `touch ${reached}; sleep 1`);
+    const late = `touch ${reached}; until test -e ${reached}.stop; do sleep 0.1; done`;
+    const crun = await crunThat(`crun-late-${command}-${signal}`, command, late);
     const pod = await install(
       `prompt${command}${signal.toLowerCase()}`,
       [app(polite, { settings: { 'wherry/stop-signal': `SIG${signal}` } })],
@@ -220,6 +221,9 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     );
     await board.check(`systemctl start --no-block ${unitsOf(pod)}`);
     await board.waitFor(`test -e ${reached}`);
+    await board.check(`systemctl stop --no-block ${unitsOf(pod)}`);
+    await board.waitFor(`! systemctl show -P ActiveState ${unitsOf(pod)} | grep -qx 'activating\\|active'`);
+    await board.check(`touch ${reached}.stop`);
     const stop = await stopped(pod);
     expect(stop.result).toBe(result);
     expect(stop.lines).not.toContain('timed out');
