@@ -219,10 +219,16 @@ read -r pid <"$dir/pid" || [ -n "$pid" ] # crun does not end it with a newline
 # By this one message the unit is started, and systemd waits for the created process instead of this script: a stop from here on runs
 # the stop script, also before the app begins. If the app began before the message, its status could be lost.
 if [ "$what" = notify ]; then set --; else set -- READY=1; fi
-NOTIFY_SOCKET=$socket systemd-notify "MAINPID=$pid" "$@"
-"$crun" --root="$dir" --cgroup-manager=disabled start "$id" || {
-  # A stop may have killed it.
-  kill -KILL "$pid" 2>/dev/null && echo "crun did not start $id" >&2
+# The other side of the pipe starts the app at the end of systemd-notify, also if this script is killed by then: nothing else would, and
+# the unit would count as active.
+NOTIFY_SOCKET=$socket systemd-notify "MAINPID=$pid" "$@" | {
+  read -r _ || true
+  exec "$crun" --root="$dir" --cgroup-manager=disabled start "$id"
+} || {
+  # A stop may have killed it. systemd ends this script with it.
+  kill -0 "$pid" 2>/dev/null || exit 1
+  echo "crun did not start $id" >&2
+  kill -KILL "$pid"
   exit 1
 }
 `;
