@@ -4,8 +4,11 @@ import type { Clock } from '../../core/ports/index.ts';
 
 /** After a no. Each question starts a process. */
 const askAgainMs = 30_000;
-/** A device whose D-Bus does not answer must not hold up its commands for longer. */
-const answerWithinMs = 5000;
+/**
+ * A device whose D-Bus does not answer must not hold up its commands for longer. A slow one needs
+ * four seconds to start systemd-timedated, which has ended again when wherryd asks the next time.
+ */
+const answerWithinMs = 10_000;
 
 /** What shows that the clock of a device was set. */
 export interface ClockSigns {
