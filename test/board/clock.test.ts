@@ -90,7 +90,10 @@ describe.each(oneBoard)('a device whose clock jumps on %s', (boardName) => {
       systemctl daemon-reload; systemctl restart wherryd`);
     const deployExpired = async () => {
       const now = Math.floor(Date.now() / 1000);
-      return await scene.deploy(scene.desired([resident()], { issued: now - 7200, expires: now - 3600 }));
+      const desired = scene.desired([resident()], { issued: now - 7200, expires: now - 3600 });
+      const before = scene.events.length;
+      await scene.send(await scene.sign(desired));
+      return await scene.eventAfter(before);
     };
     expect(await deployExpired()).toMatchObject({ outcome: 'committed' });
     await scene.board.check(markSynchronized);
