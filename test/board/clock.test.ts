@@ -6,6 +6,14 @@ import type { BuiltImage, Scene } from './scene.ts';
 const day = 86_400_000;
 const year = 365 * day;
 
+/** What an NTP client does: adjtimex(2) with a small maximum error. */
+const markSynchronized = `perl -e '
+  my %adjtimex = (aarch64 => 171, armv7l => 124);
+  chomp(my $machine = qx(uname -m));
+  # modes: ADJ_MAXERROR | ADJ_STATUS; then offset, freq, maxerror, esterror and status
+  my $timex = pack("I x![l!] l!4 i x256", 0x14, 0, 0, 0, 0, 0);
+  die "$!" if syscall($adjtimex{$machine}, $timex) < 0;'`;
+
 /** A device whose clock is wrong, and is set. */
 describe.each(oneBoard)('a device whose clock jumps on %s', (boardName) => {
   let scene: Scene;
@@ -74,6 +82,25 @@ describe.each(oneBoard)('a device whose clock jumps on %s', (boardName) => {
       expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
     },
   );
+
+  itOn(boardName, 'clock')('trusts a clock that only the kernel counts as synchronized [C312]', async () => {
+    const dropIn = '/run/systemd/system/wherryd.service.d/no-chip.conf';
+    const noChip = String.raw`[Service]\nInaccessiblePaths=/sys/class/rtc\n`;
+    await scene.board.check(`mkdir -p "$(dirname ${dropIn})"; printf '${noChip}' >${dropIn}
+      systemctl daemon-reload; systemctl restart wherryd`);
+    const deployExpired = async () => {
+      const now = Math.floor(Date.now() / 1000);
+      const desired = scene.desired([resident()], { issued: now - 7200, expires: now - 3600 });
+      const before = scene.events.length;
+      await scene.send(await scene.sign(desired));
+      return await scene.eventAfter(before);
+    };
+    expect(await deployExpired()).toMatchObject({ outcome: 'committed' });
+    await scene.board.check(markSynchronized);
+    const timeout = 120_000; // wherryd asks again after 30 s
+    await expect.poll(deployExpired, { timeout }).toMatchObject({ outcome: 'refused', code: 'expired' });
+    await scene.board.check(`rm ${dropIn}; systemctl daemon-reload; systemctl restart wherryd`);
+  });
 
   itOn(boardName, 'clock')('runs a pod by its calendar after a clock that was ahead [C305]', async () => {
     await scene.board.check('sync');

@@ -22,7 +22,7 @@ interface LogParts {
   readonly keeper: StateKeeper;
   readonly trust: DeviceTrust;
   readonly roots: RootUpdates;
-  readonly now: () => DeviceTime;
+  readonly now: () => Promise<DeviceTime>;
   /** Runs one examination after the other. */
   readonly examining: <T>(work: () => Promise<T>) => Promise<T>;
   readonly unit: Omit<Parameters<typeof examineLogsInUnit>[2], 'run'>;
@@ -38,19 +38,20 @@ export function answerLogs(parts: LogParts): LogRequests {
     open: readJournal,
     publish: (payload) => session.publishLog(payload),
     remember: async (id, { expires }) => {
-      const { nowSeconds } = now();
+      const { nowSeconds } = await now();
       return await rememberRequest(join(places.run, 'log-requests'), { id, expires, nowSeconds });
     },
     examine: async (message, signal) => {
       await roots.settled(signal);
-      return await examining(() => {
+      return await examining(async () => {
+        const time = await now();
         const rootExpires = keeper.state.root?.document.expires;
-        return examineLogsInUnit(
+        return await examineLogsInUnit(
           message,
           {
             ...trust.deploy(),
             copies: trust.copies(),
-            ...{ fleet: config.fleet, device: config.device, boot: bootId, time: now() },
+            ...{ fleet: config.fleet, device: config.device, boot: bootId, time },
             ...(rootExpires === undefined ? {} : { rootExpires }),
           },
           { ...unit, run: places.run },

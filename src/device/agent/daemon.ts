@@ -127,11 +127,8 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const started = supervisor.resume();
   if (config.telemetrySeconds > 0) {
     const look = async (): Promise<Readings> => ({
-      ...{
-        atMs: systemClock.nowMs(),
-        monotonicMs: systemClock.monotonicMs(),
-        clockTrusted: now().clockTrusted,
-      },
+      clockTrusted: (await now()).clockTrusted,
+      ...{ atMs: systemClock.nowMs(), monotonicMs: systemClock.monotonicMs() },
       ...(await lookAtDevice(places.images)),
       apps: await lookAtApps(world, watch),
     });

@@ -13,7 +13,7 @@ import { WindowClock } from './windows.ts';
 export function holdOf(
   places: HoldPlaces,
   bootId: string,
-  now: () => DeviceTime,
+  now: () => Promise<DeviceTime>,
   clock: Pick<Clock, 'nowMs' | 'monotonicMs'>,
 ): (pending: PendingDeployment) => Promise<string | undefined> {
   const holding = lockTimes(clock);
@@ -26,7 +26,7 @@ export function holdOf(
   };
   return async ({ desired, bootId: acceptedIn }) => {
     const { activation } = desired.policy;
-    const { nowSeconds, clockTrusted } = now();
+    const { nowSeconds, clockTrusted } = await now();
     const group = groupOf(desired.target);
     return whyWait(activation, desired.version, {
       clockTrusted,

@@ -45,11 +45,12 @@ export function makeSupervisor(
     },
     examine: async (message, _state, examineSignal, group) => {
       await roots.settled(examineSignal);
-      return await examining(() => {
+      return await examining(async () => {
+        const time = await now();
         // Read in turn, not before: a root that came before the message counts.
         const { root } = keeper.state;
         const { withdrawn: _withdrawn, ...trusted } = markOfTarget(keeper.state, group);
-        return examineInUnit(
+        return await examineInUnit(
           message,
           {
             ...trust.deploy(),
@@ -59,7 +60,7 @@ export function makeSupervisor(
             ...(group === undefined ? {} : { group }),
             ...(isUntried(keeper.state, config.groups, group) ? { untried: true as const } : {}),
             trusted: trustedInEra(trusted, root?.era),
-            time: now(),
+            time,
             ...(root === undefined ? {} : { root: termsOf(root) }),
           },
           {
@@ -90,12 +91,12 @@ export function makeSupervisor(
     journal,
     files: () => rootFiles(stores),
     examine: (message, trusted, examineSignal) =>
-      examining(() =>
+      examining(async () =>
         examineRootInUnit(
           message,
           {
             fleet: config.fleet,
-            time: now(),
+            time: await now(),
             copies: trust.copies(),
             ...(trusted === undefined ? {} : { trusted }),
           },

@@ -80,7 +80,7 @@ export function makeWorld(
             maxBytesPerSecond: config.download.maxBytesPerSecond,
           },
           compression: config.store.compression,
-          time: now(),
+          time: await now(),
           ...(seals ? { seals: true } : {}),
           ...(config.download.proxy === undefined ? {} : { proxy: config.download.proxy }),
         },

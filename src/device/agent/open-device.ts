@@ -18,7 +18,7 @@ export interface OpenOptions {
   /** Seconds since 1970 at which this program was built. */
   readonly buildTime: number;
   /** Whether a clock chip or time synchronization makes this device's clock trustworthy. */
-  readonly clockIsKept: () => boolean;
+  readonly clockIsKept: () => Promise<boolean>;
 }
 
 /** What is opened once and shared by the parts of wherryd. */
@@ -46,13 +46,14 @@ export async function openDevice(options: OpenOptions) {
   const store = imageStore(disk, places.images, { verity, seals: unsealable === undefined });
   const stores = { local: places.trust, system: places.systemTrust };
   const trust = deviceTrust(trustFiles(stores), () => keeper.state.root?.document);
-  const now = (): DeviceTime => {
+  const now = async (): Promise<DeviceTime> => {
+    const isKept = await options.clockIsKept(); // first: it may take seconds
     const floor = timeFloor({
       buildTime: options.buildTime,
       newestIssued: newestIssued(keeper.state),
       savedTime: 0,
     });
-    return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
+    return deviceTime(Math.floor(systemClock.nowMs() / 1000), isKept, floor);
   };
   const seals = unsealable === undefined;
   return {

@@ -1,9 +1,11 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { Refusal, unreadableFile } from '../../core/refusal/index.ts';
+import { systemClock } from '../../core/ports/index.ts';
 import { openJournal } from '../systemd/index.ts';
 import { runDaemon } from './daemon.ts';
 import { exitStatusOf, visitedExitStatus } from './exit-status.ts';
 import { HeapRest } from './heap-rest.ts';
+import { clockKeeper, isSynchronized } from './kept-clock.ts';
 import { logFailure } from './log-failure.ts';
 import { places } from '../host/index.ts';
 
@@ -50,8 +52,11 @@ async function main(): Promise<void> {
       onCollect: (listener) => process.on('SIGUSR2', listener),
       // The package's build time: the earliest possible time on a device whose clock has stopped.
       buildTime: Math.floor(statSync(process.argv[1] ?? process.execPath).mtimeMs / 1000),
-      clockIsKept: () =>
-        existsSync('/run/systemd/timesync/synchronized') || existsSync('/sys/class/rtc/rtc0'),
+      clockIsKept: clockKeeper({
+        marked: () => existsSync('/run/systemd/timesync/synchronized') || existsSync('/sys/class/rtc/rtc0'),
+        ask: isSynchronized,
+        clock: systemClock,
+      }),
       signal: stopping.signal,
     });
     // Work that waits for a retry (such as an examination) continues in the next visit.

@@ -205,8 +205,8 @@ export function timeFloor(known: { buildTime: number; newestIssued: number; save
  * wrong.
  *
  * @param wallSeconds The system's clock, seconds since 1970.
- * @param synchronized Whether a time source has set it since boot (systemd-timesyncd, chrony, a
- *   kept RTC).
+ * @param synchronized Whether a time source has set it since boot (an NTP client, or a clock
+ *   chip).
  */
 export function deviceTime(wallSeconds: number, synchronized: boolean, floorSeconds: number): DeviceTime {
   return {

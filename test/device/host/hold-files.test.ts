@@ -60,9 +60,9 @@ describe('locks [C171]', () => {
   });
 
   it('and approvals are read each time', async () => {
-    const time = { nowSeconds: 1000, clockTrusted: true };
+    const time = () => Promise.resolve({ nowSeconds: 1000, clockTrusted: true });
     const clock = new FakeClock(1_000_000);
-    const why = holdOf(places(), 'boot', () => time, clock);
+    const why = holdOf(places(), 'boot', time, clock);
     const base = desiredStateOf({ version: 7 });
     const desired = { ...base, policy: { ...base.policy, activation: { when: 'approval' as const } } };
     expect(await why({ desired, attempts: 0 })).toMatch(/approval/);
@@ -92,7 +92,8 @@ describe('a lock on a device whose clock is set [C306]', () => {
     };
     takeLock();
     // As on a device: not before the newest command that it trusts.
-    const time = () => ({ nowSeconds: Math.max(now, clock.nowMs() / 1000), clockTrusted: false });
+    const time = () =>
+      Promise.resolve({ nowSeconds: Math.max(now, clock.nowMs() / 1000), clockTrusted: false });
     const why = holdOf(places(), 'boot', time, clock);
     const holds = async () =>
       (await why({ desired: desiredStateOf({ version: 7 }), attempts: 0 })) !== undefined;
