@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunOptions } from '../../qemu/index.ts';
 import type { DeviceReport } from '../../src/wire/report/report.ts';
+import { metadataUrl } from '../../src/device/metadata/index.ts';
 import { oneBoard } from './board-choice.ts';
 import { busybox, busyboxScene } from './busybox-scene.ts';
 import type { BuiltImage, Scene } from './scene.ts';
@@ -118,6 +119,24 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
       await scene.board.waitFor(`systemctl show -P NRestarts ${unit}`, ({ stdout }) => Number(stdout) > 6);
       await scene.board.check(`rm -r ${dropIn}; systemctl daemon-reload`);
       expect(await answer).toMatch(/^[0-9a-f]{8}-/);
+    },
+  );
+
+  it.each([': >', 'rm', 'rm {}; mkdir'])(
+    '[C318] refuses every token without its key, and serves them again with it: %s',
+    async (damage) => {
+      const place = '/var/lib/wherry/metadata-key';
+      const { pathname } = new URL(urls.get('in-host') ?? '');
+      const forged = metadataUrl(Buffer.alloc(0), pathname.slice(1, 33));
+      const status = (url: string) =>
+        scene.board.check(
+          `systemctl stop wherry-metadata.service; curl -s -o /dev/null --max-time 60 -w '%{http_code}' -H Metadata-Flavor:AppContainer ${url}/acMetadata/v1/pod/uuid`,
+        );
+      await scene.board.check(`cp -p ${place} /root/key; ${damage.replace('{}', place)} ${place}`);
+      expect(await status(forged)).toBe('401');
+      expect(await status(urls.get('in-host') ?? '')).toBe('401');
+      await scene.board.check(`rm -rf ${place}; cp -p /root/key ${place}`);
+      expect(await status(urls.get('in-host') ?? '')).toBe('200');
     },
   );
 

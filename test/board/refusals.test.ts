@@ -392,4 +392,19 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     expect(await written()).toBe(first);
     expect(await scene.board.check('find /var/lib/wherry -newer /etc/wherry/wherry.toml')).toBe('');
   });
+
+  it('in wherry.toml delays each restart longer, until a start succeeds [C315]', async () => {
+    const place = '/etc/wherry/wherry.toml';
+    const show = (property: string) => scene.board.check(`systemctl show -P ${property} wherryd`);
+    await scene.board.check(
+      `cp ${place} /root/kept; echo wrong >>${place}; systemctl restart wherryd || true`,
+    );
+    await scene.board.waitFor('[ $(systemctl show -P NRestarts wherryd) -ge 2 ]');
+    expect(await show('RestartUSecNext')).not.toBe('2s\n');
+    const before = scene.reports.length;
+    await scene.board.check(`cp /root/kept ${place}`);
+    await scene.report(() => scene.reports.length > before);
+    await scene.board.waitFor('[ $(systemctl show -P NRestarts wherryd) = 0 ]');
+    expect(await show('RestartUSecNext')).toBe('2s\n');
+  });
 });

@@ -97,8 +97,10 @@ describe('the units', () => {
       const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...files]);
       // It also checks the units that these depend on. Only its messages about these count.
       const about = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('wherry'));
-      // systemd before 253 does not have LogFilterPatterns, and reports that it ignores it.
-      expect(about.filter((line) => !line.includes("Unknown key 'LogFilterPatterns'"))).toEqual([]);
+      // systemd before 253 does not have LogFilterPatterns, and before 254 RestartSteps; it reports
+      // that it ignores them.
+      const ignored = /Unknown key '(LogFilterPatterns|RestartSteps|RestartMaxDelaySec)'/;
+      expect(about.filter((line) => !ignored.test(line))).toEqual([]);
     } finally {
       await rm(directory, { recursive: true });
     }
@@ -138,6 +140,8 @@ describe('the units', () => {
     expect(unit.get('Restart')).toBe('always');
     expect(Number(unit.get('WatchdogSec'))).toBeGreaterThan(0);
     expect(unit.get('StartLimitIntervalSec')).toBe('0');
+    expect(unit.get('RestartMaxDelaySec')).toBe('300');
+    expect(Number(unit.get('RestartSteps'))).toBeGreaterThan(5);
   });
 
   it.each(['wherry-api.service', 'wherry-metadata.service', 'wherry-metadata-proxy@.service'])(

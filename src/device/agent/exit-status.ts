@@ -10,8 +10,8 @@ const noRestartExitStatus = 78;
 export const visitedExitStatus = 80;
 
 /**
- * The exit status of wherryd. systemd restarts it after two seconds, except where a restart cannot
- * help: a restart loop would only fill the journal.
+ * The exit status of wherryd. systemd restarts it after a delay that grows with each start that
+ * fails, except where a restart cannot help.
  */
 export function exitStatusOf(code: RefusalCode): number {
   return code === 'state-unreadable' ? noRestartExitStatus : 1;

@@ -55,7 +55,7 @@ export function makeWorld(
     directories: places,
     host: { ...host, crunPath: places.crun, allow: config.allow, judgeLabel },
     networks: () => readNetworkFacts(disk, places, config.network),
-    metadataKey: () => metadataKey(disk, places.metadataKey, systemRandom),
+    metadataKey: () => metadataKey(disk, places, systemRandom, journal),
     architectures: host.architectures,
     unsavedSecrets: live.sealed,
     whyWait: holdOf(places, host.bootId, now, systemClock),

@@ -20,7 +20,7 @@ export const places = {
   volumes: '/var/lib/wherry/volumes',
   /** Documents of the metadata service, one for each pod that uses it. */
   metadata: '/var/lib/wherry/metadata',
-  /** The key of that service. It signs for pods, and is never replaced. */
+  /** The key of that service. It signs for pods, and is replaced only when it is lost. */
   metadataKey: '/var/lib/wherry/metadata-key',
   run: '/run/wherry',
   /** What wherryd writes for the local API: its last report, and settings. */

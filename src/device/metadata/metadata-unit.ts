@@ -4,6 +4,7 @@ import { endWhenIdle, places } from '../host/index.ts';
 import { nodeDisk } from '../store/index.ts';
 import { type PodMetadata, readMetadata } from './document.ts';
 import { metadataServer } from './metadata-server.ts';
+import { serviceKey } from './token.ts';
 
 /** systemd passes the socket as the first descriptor after the standard ones (sd_listen_fds(3)). */
 const socket = 3;
@@ -17,7 +18,8 @@ const maxManifestBytes = 1 << 20;
  */
 export async function metadataUnit(directory: string): Promise<void> {
   const disk = nodeDisk();
-  const key = await readFile(`${process.env['CREDENTIALS_DIRECTORY'] ?? ''}/key`);
+  const file = await readFile(`${process.env['CREDENTIALS_DIRECTORY'] ?? ''}/key`).catch(() => undefined);
+  const key = serviceKey(file);
   const server = metadataServer({
     key,
     pod: (uuid) => Promise.resolve(readDocument(`${directory}/${uuid}.json`)),

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /** The port of the service at 127.0.0.1 in the network of an app; rkt used the same port. */
 const metadataPort = 18112;
@@ -8,6 +8,14 @@ const metadataPort = 18112;
  * it.
  */
 export const metadataKeyBytes = 64;
+
+/**
+ * The key that the service uses for the content of the key's file. Anybody can make the tokens of
+ * an emptied file, so a damaged one is replaced by a random key, which no token fits.
+ */
+export function serviceKey(file: Uint8Array | undefined): Uint8Array {
+  return file?.length === metadataKeyBytes ? file : randomBytes(metadataKeyBytes);
+}
 
 const macDigits = 32;
 const tokenForm = new RegExp(`^[0-9a-f]{32}[0-9a-f]{${macDigits}}$`);

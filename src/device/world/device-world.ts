@@ -141,7 +141,7 @@ export class DeviceWorld implements World {
       const [first, ...others] = await files.damaged(pod);
       if (first === undefined) continue;
       names.push(pod.name);
-      const more = others.length === 0 ? 'is' : `and ${others.length} other files are`;
+      const more = others.length === 0 ? 'is' : `and ${others.length} more are`;
       const fault = `pod ${pod.name}: ${first} ${more} missing or damaged; written again when the broker sends the command of the running version; check the disk`;
       // The same fault is logged only once.
       if (this.faults.get(pod.name) !== fault) journal.log('error', fault, { WHERRY_CODE: 'disk-failed' });

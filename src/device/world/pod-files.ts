@@ -13,6 +13,8 @@ export interface PodPlaces {
   readonly volumes: string;
   /** Documents of the metadata service: /var/lib/wherry/metadata */
   readonly metadata: string;
+  /** The key of that service: /var/lib/wherry/metadata-key */
+  readonly metadataKey: string;
   /** The directory of units: /etc/systemd/system */
   readonly units: string;
   /** The directory of mounted images: /run/wherry/images */
@@ -56,7 +58,12 @@ export class PodFiles {
       sums.push(`${sha256(content)}  ${path}\n`);
       await this.put(join(home, path), content, mode);
     };
-    if (metadata !== undefined) await putSummed(relative(home, this.metadataOf(pod)), metadata, 0o644);
+    if (metadata !== undefined) {
+      await putSummed(relative(home, this.metadataOf(pod)), metadata, 0o644);
+      // The token in the configuration of its apps was made with it.
+      const key = (await this.read(this.places.metadataKey)) ?? '';
+      sums.push(`${sha256(key)}  ${relative(home, this.places.metadataKey)}\n`);
+    }
     await mkdir(join(home, 'units'), { recursive: true, mode: 0o755 });
     for (const directory of pod.directories) await this.make(home, directory);
     for (const directory of pod.keptVolumes) {

@@ -86,6 +86,9 @@ describe('images of the running version', () => {
     expect(await repairVersion(desired(3), world, world, never, clock)).toEqual(['example.com/a']);
     expect(world.calls).toEqual(['reserve', 'render rendered-t', 'save', ...startedAnew('rendered-t')]);
     expect(world.state.trees?.map(({ sha256 }) => sha256)).toEqual(['']);
+    // A tree has the name of the image of its app, which is named once.
+    world.damaged.add('rendered-t').add('sha512-a');
+    expect(await repairVersion(desired(3), world, world, never, clock)).toEqual(['example.com/a']);
   });
 
   it('are not touched during a deployment or by the command of another version', async () => {

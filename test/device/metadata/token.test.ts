@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { isSignature, metadataUrl, podOfToken, signContent } from '../../../src/device/metadata/token.ts';
+import {
+  isSignature,
+  metadataUrl,
+  podOfToken,
+  serviceKey,
+  signContent,
+} from '../../../src/device/metadata/token.ts';
 
 const uuid = '0123abcd-0000-8000-8000-00000000abcd';
 const [key, other] = [Buffer.alloc(64, 1), Buffer.alloc(64, 2)];
@@ -22,6 +28,16 @@ describe('the token of a pod', () => {
     expect(podOfToken(key, token.slice(1))).toBeUndefined();
     expect(podOfToken(key, `${token}0`)).toBeUndefined();
     expect(podOfToken(key, token.toUpperCase())).toBeUndefined();
+  });
+
+  it.each([
+    ['lost', undefined],
+    ['empty', ''],
+    ['too short', 'k'.repeat(63)],
+  ])('is not accepted by a service whose key is %s [C318]', (_, text) => {
+    const file = text === undefined ? undefined : Buffer.from(text);
+    const token = tokenOf(metadataUrl(file ?? Buffer.alloc(0), uuid));
+    expect(podOfToken(serviceKey(file), token)).toBeUndefined();
   });
 });
 

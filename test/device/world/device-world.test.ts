@@ -7,6 +7,7 @@ import { nodeDisk } from '../../../src/device/store/index.ts';
 import { DeviceWorld, type DeviceWorldPorts } from '../../../src/device/world/device-world.ts';
 import { PodFiles } from '../../../src/device/world/pod-files.ts';
 import { deployedPod } from '../../support/world-model.ts';
+import type { DesiredState } from '../../../src/wire/trust/index.ts';
 
 let root: string;
 beforeEach(() => (root = mkdtempSync(join(tmpdir(), 'device-'))));
@@ -20,7 +21,12 @@ describe('the start of wherryd', () => {
     const pods = [deployedPod('lost'), deployedPod('odd')];
     const log: string[] = [];
     const world = new DeviceWorld({
-      files: new PodFiles(nodeDisk(), { ...places, units: at('units'), mounts: at('mounts') }),
+      files: new PodFiles(nodeDisk(), {
+        ...places,
+        metadataKey: at('metadata-key'),
+        units: at('units'),
+        mounts: at('mounts'),
+      }),
       journal: { log: (level: string, message: string) => void log.push(`${level} ${message}`) },
       directories: places,
       watch: { follow: () => undefined },
@@ -31,6 +37,9 @@ describe('the start of wherryd', () => {
     expect(log.splice(0)).toEqual([
       expect.stringMatching(/^error pods may not start at boot: .*: no such file or directory$/),
     ]);
+    const pending = { desired: { images: [] as DesiredState['images'] } as DesiredState, attempts: 0 };
+    await world.check({ ...state, pending });
+    expect(log).toEqual([]); // the deployment is writing them
     await world.check(state);
     await world.check(state);
     expect(log).toEqual(

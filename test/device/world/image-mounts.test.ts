@@ -74,6 +74,7 @@ describe('units that no pod needs', () => {
       units: join(root, 'units'),
       mounts: join(root, 'mounts'),
       metadata: join(root, 'metadata'),
+      metadataKey: join(root, 'metadata-key'),
     });
     return { files, directories };
   };

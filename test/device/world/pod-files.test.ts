@@ -73,6 +73,7 @@ describe('the files of a pod', () => {
       units: join(root, 'units'),
       mounts: join(root, 'mounts'),
       metadata: join(root, 'metadata'),
+      metadataKey: join(root, 'metadata-key'),
     });
   });
   afterEach(() => rmSync(root, { recursive: true, force: true }));

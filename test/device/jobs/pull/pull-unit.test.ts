@@ -92,11 +92,13 @@ describe('a unit that is killed before it leaves a verdict', () => {
     ['an encrypted message', true, undefined, undefined, 'internal'],
     ['an encrypted message', true, 'sealed', 'sealed', 'device-key-missing'],
     ['an encrypted message', true, '', '', 'device-key-missing'],
+    ['an encrypted message', true, 'in a directory', '', 'device-key-missing'],
   ] as const)(
     'gives the examination of %s the key (%s, %j) as %j [C313]',
     async (_, isEncrypted, key, passed, code) => {
       const deviceKey = join(root, 'device-key.cred');
-      if (key !== undefined) writeFileSync(deviceKey, key);
+      if (key === 'in a directory') mkdirSync(deviceKey);
+      else if (key !== undefined) writeFileSync(deviceKey, key);
       const place = join(root, 'run/examine/device-key.cred');
       let seen: string | undefined;
       const systemd = new OneUnit(() => (seen = existsSync(place) ? readFileSync(place, 'utf8') : undefined));
