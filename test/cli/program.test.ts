@@ -281,3 +281,46 @@ describe('wherry gc', () => {
     expect(catches('', 12)).toBe(false);
   });
 });
+
+describe('a wrong command line [C323]', () => {
+  it.each([
+    ['image build root --nmae x', `unknown option '--nmae' (Did you mean --name?)`, 'image build'],
+    ['image build root', '-o, --output <file> is missing', 'image build'],
+    ['image build -o x.aci', '<source> is missing', 'image build'],
+    ['lock add x --reson y', `unknown option '--reson' (Did you mean --reason?)`, 'lock add'],
+    ['sim abc', '"abc" is not valid for <count>: it takes a whole number from 1', 'sim'],
+    ['sim', '<count> is missing', 'sim'],
+    ['sim 3 4', 'it takes 1 arguments, not 2', 'sim'],
+    ['sim 3 --for', '--for <time> lacks its value', 'sim'],
+    [
+      'sim 3 --for abc',
+      '"abc" is not valid for --for <time>: it takes a time such as 90s, 15m, 2h or 1d',
+      'sim',
+    ],
+    [
+      'fleet status --link x',
+      '"x" is not valid for --link <state>: it takes one of up, down, unknown',
+      'fleet status',
+    ],
+    ['fleet help', `unknown command 'help'`, 'fleet'],
+  ])('%s', async (line, problem, command) => {
+    const { status, err } = await wherry(line.split(' '));
+    expect({ status, err }).toEqual({
+      status: 64,
+      err: `wherry: ${problem}; see "wherry ${command} --help" (usage)\n`,
+    });
+  });
+
+  it('cannot control the terminal', async () => {
+    const { err } = await wherry(['sim', '\u001b[31m\u009b2J\u202e']);
+    expect(err).toContain(String.raw`"\u{1b}[31m\u{9b}2J\u{202e}"`);
+  });
+});
+
+it('has one style of help in every command', async () => {
+  for (const path of [[], ...allCommands()]) {
+    const { out } = await wherry([...path, '--help']);
+    expect(out, path.join(' ')).toContain('show this help');
+    expect(out, path.join(' ')).not.toMatch(/display help|output the version|^Commands:/m);
+  }
+});
