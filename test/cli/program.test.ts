@@ -223,14 +223,16 @@ describe('the status of a device in words', () => {
 });
 
 describe('progress', () => {
-  it('is redrawn on a terminal', () => {
+  it('is redrawn on a terminal, one line for each [C324]', () => {
     const { terminal, err } = recordingTerminal({ isLive: true });
     const lines = new LiveLines(terminal);
     lines.update('a', 'a 1 %', 'x');
     lines.update('b', 'b 1 %', 'x');
     lines.update('a', 'a 2 %', 'x');
+    const line = (text: string) => `\r\u001b[2K\u001b[?7l${text}\u001b[?7h\n`;
+    const up = (lines: number) => `\u001b[${lines}A`;
     expect(err()).toBe(
-      '\r\u001b[2Ka 1 %\n\u001b[1A\r\u001b[2Ka 1 %\n\r\u001b[2Kb 1 %\n\u001b[2A\r\u001b[2Ka 2 %\n\r\u001b[2Kb 1 %\n',
+      [line('a 1 %'), up(1), line('a 1 %'), line('b 1 %'), up(2), line('a 2 %'), line('b 1 %')].join(''),
     );
   });
 

@@ -7,6 +7,7 @@ import { places } from '../../../device/host/index.ts';
 import { type Disk, nodeDisk } from '../../../device/store/index.ts';
 import { formatFingerprint, generateDeviceKey } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
+import { unbroken } from '../../terminal.ts';
 
 /** The name of the credential in wherry-examine.service. It is sealed together with its name. */
 const keyCredential = 'wherry.device-key';
@@ -23,7 +24,7 @@ export async function initKey(context: Context, options: { readonly force?: true
     );
   }
   const made = await sealNewKey();
-  await storeKey(made);
+  await unbroken(context.terminal, () => storeKey(made));
   showMade(context, made);
 }
 
