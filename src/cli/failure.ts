@@ -19,8 +19,8 @@ export function tellFailure(terminal: Terminal, failure: unknown, json: boolean,
   const error = asLocalRefusal(failure, path ?? 'a file that is read or written');
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0; // --help and --version end this way.
-    const problem = error.code === 'commander.help' ? 'it takes a command' : sentence(error.message);
-    return tell(terminal, 'usage', `${problem}; see "${command} --help"`, json);
+    const problem = error.code === 'commander.help' ? 'it takes a command' : usageProblem(error.message);
+    return tell(terminal, 'usage', `${sentence(problem)}; see "${command} --help"`, json);
   }
   if (isRefusal(error)) {
     if (process.env['WHERRY_DEBUG'] !== undefined) terminal.err(`${describe(error)}\n`);
@@ -36,15 +36,32 @@ function tell(terminal: Terminal, code: RefusalCode, message: string, json: bool
   return exitCodeOf(code);
 }
 
+/** What commander writes, and the same in the style of our messages. */
+const usageProblems: readonly (readonly [RegExp, string])[] = [
+  [/^error: /, ''],
+  [/^option '(.*?)' argument missing$/s, '$1 lacks its value'],
+  [/^required option '(.*)' not specified$/s, '$1 is missing'],
+  [/^missing required argument '(.*)'$/s, '<$1> is missing'],
+  [/^too many arguments.*Expected (\d+) arguments? but got (\d+)\.$/s, 'it takes $1 arguments, not $2'],
+  [/^option '(.*?)' argument '(.*)' is invalid\. /s, '"$2" is not valid for $1: '],
+  [/^command-argument value '(.*)' is invalid for argument '(.*?)'\. /s, '"$1" is not valid for <$2>: '],
+  [/: Allowed choices are (.*)\.$/, ': it takes one of $1'],
+  [/: It takes /, ': it takes '],
+];
+
+function usageProblem(message: string): string {
+  return usageProblems.reduce((text, [theirs, ours]) => text.replace(theirs, ours), message);
+}
+
 /**
- * commander writes "error: unknown option '--x'", and a suggestion on a line of its own; we write
- * one style.
+ * One line. A message may quote a file: characters that would control the terminal are shown as
+ * escapes.
  */
 function sentence(message: string): string {
   return message
-    .replace(/^error: /, '')
     .replaceAll('\n', ' ')
-    .replace(/\.$/, '');
+    .replace(/\.$/, '')
+    .replace(/\p{C}/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }
 
 function describe(error: unknown): string {

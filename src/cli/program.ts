@@ -24,11 +24,10 @@ import type { Terminal } from './terminal.ts';
 export function buildProgram(terminal: Terminal, makeContext: MakeContext): Command {
   const program = new Command('wherry')
     .description('Build and sign images, command a fleet of devices, and see what they do.')
-    .version(process.env['WHERRY_VERSION'] ?? 'development', '--version')
+    .version(process.env['WHERRY_VERSION'] ?? 'development', '--version', 'show the version')
     .option('--fleet <dir>', 'the fleet directory (default: $WHERRY_FLEET, or ./fleet)')
     .option('--json', 'results for programs, errors too')
     .helpOption('-h, --help', 'show this help')
-    .helpCommand(false)
     .showHelpAfterError(false)
     .addHelpText('after', exitCodes);
   addFleet(program, makeContext);
@@ -52,6 +51,14 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   groupByPackage(program);
   for (const command of allCommands(program)) {
     command.exitOverride();
+    command.helpCommand(false);
+    // Else a required option that is missing hides one that is misspelt.
+    const parse = command.parseOptions.bind(command);
+    command.parseOptions = (args) => {
+      const parsed = parse(args);
+      if (parsed.unknown.length > 0) for (const option of command.options) option.mandatory = false;
+      return parsed;
+    };
     command.configureOutput({
       writeOut: (text) => terminal.out(text.trimEnd()),
       // Errors are reported in one place, in one style (failure.ts).

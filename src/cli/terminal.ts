@@ -38,6 +38,21 @@ export class Stopped extends Error {
   }
 }
 
+/**
+ * Runs work that leaves something half done when the process ends. A stop signal that came before
+ * prevents it; for one that comes meanwhile `main` waits a moment (main.ts).
+ */
+export async function unbroken<T>({ stop }: Pick<Terminal, 'stop'>, work: () => Promise<T>): Promise<T> {
+  stop.throwIfAborted();
+  const isHeard = (): void => undefined;
+  stop.addEventListener('abort', isHeard);
+  try {
+    return await work();
+  } finally {
+    stop.removeEventListener('abort', isHeard);
+  }
+}
+
 /** A program that a command ran ended with this status; the command exits with the same. */
 export class EndedWith extends Error {
   readonly status: number;
@@ -134,6 +149,14 @@ export function paint(terminal: Pick<Terminal, 'hasColour'>, colour: Colour, tex
 }
 
 /**
+ * Replaces the line of the cursor. The terminal cuts it at its edge: a line that wraps (DECAWM)
+ * would take two, of which only one is drawn over.
+ */
+export function drawnOver(text: string): string {
+  return `\r\u001b[2K\u001b[?7l${text}\u001b[?7h`;
+}
+
+/**
  * Lines at the bottom of the terminal that are drawn over: one for each device of a deployment.
  * Where lines cannot be drawn over, `update` prints a line whenever its `milestone` changes.
  */
@@ -155,7 +178,7 @@ export class LiveLines {
       return;
     }
     const up = this.#drawn > 0 ? `\u001b[${this.#drawn}A` : '';
-    this.#terminal.err(`${up}${[...this.#lines.values()].map((text) => `\r\u001b[2K${text}\n`).join('')}`);
+    this.#terminal.err(`${up}${[...this.#lines.values()].map((text) => `${drawnOver(text)}\n`).join('')}`);
     this.#drawn = this.#lines.size;
   }
 }

@@ -223,14 +223,16 @@ describe('the status of a device in words', () => {
 });
 
 describe('progress', () => {
-  it('is redrawn on a terminal', () => {
+  it('is redrawn on a terminal, one line for each [C324]', () => {
     const { terminal, err } = recordingTerminal({ isLive: true });
     const lines = new LiveLines(terminal);
     lines.update('a', 'a 1 %', 'x');
     lines.update('b', 'b 1 %', 'x');
     lines.update('a', 'a 2 %', 'x');
+    const line = (text: string) => `\r\u001b[2K\u001b[?7l${text}\u001b[?7h\n`;
+    const up = (lines: number) => `\u001b[${lines}A`;
     expect(err()).toBe(
-      '\r\u001b[2Ka 1 %\n\u001b[1A\r\u001b[2Ka 1 %\n\r\u001b[2Kb 1 %\n\u001b[2A\r\u001b[2Ka 2 %\n\r\u001b[2Kb 1 %\n',
+      [line('a 1 %'), up(1), line('a 1 %'), line('b 1 %'), up(2), line('a 2 %'), line('b 1 %')].join(''),
     );
   });
 
@@ -280,4 +282,47 @@ describe('wherry gc', () => {
     expect(catches('SigCgt:\t0000000000000400\n', 12)).toBe(false);
     expect(catches('', 12)).toBe(false);
   });
+});
+
+describe('a wrong command line [C323]', () => {
+  it.each([
+    ['image build root --nmae x', `unknown option '--nmae' (Did you mean --name?)`, 'image build'],
+    ['image build root', '-o, --output <file> is missing', 'image build'],
+    ['image build -o x.aci', '<source> is missing', 'image build'],
+    ['lock add x --reson y', `unknown option '--reson' (Did you mean --reason?)`, 'lock add'],
+    ['sim abc', '"abc" is not valid for <count>: it takes a whole number from 1', 'sim'],
+    ['sim', '<count> is missing', 'sim'],
+    ['sim 3 4', 'it takes 1 arguments, not 2', 'sim'],
+    ['sim 3 --for', '--for <time> lacks its value', 'sim'],
+    [
+      'sim 3 --for abc',
+      '"abc" is not valid for --for <time>: it takes a time such as 90s, 15m, 2h or 1d',
+      'sim',
+    ],
+    [
+      'fleet status --link x',
+      '"x" is not valid for --link <state>: it takes one of up, down, unknown',
+      'fleet status',
+    ],
+    ['fleet help', `unknown command 'help'`, 'fleet'],
+  ])('%s', async (line, problem, command) => {
+    const { status, err } = await wherry(line.split(' '));
+    expect({ status, err }).toEqual({
+      status: 64,
+      err: `wherry: ${problem}; see "wherry ${command} --help" (usage)\n`,
+    });
+  });
+
+  it('cannot control the terminal', async () => {
+    const { err } = await wherry(['sim', '\u001b[31m\u009b2J\u202e']);
+    expect(err).toContain(String.raw`"\u{1b}[31m\u{9b}2J\u{202e}"`);
+  });
+});
+
+it('has one style of help in every command', async () => {
+  for (const path of [[], ...allCommands()]) {
+    const { out } = await wherry([...path, '--help']);
+    expect(out, path.join(' ')).toContain('show this help');
+    expect(out, path.join(' ')).not.toMatch(/display help|output the version|^Commands:/m);
+  }
 });

@@ -328,3 +328,20 @@ describe('an output that cannot be written is named', () => {
     expect((await build(join(place, `${'n'.repeat(251)}.aci`))).err).toBe('');
   });
 });
+
+it('[C325] an enrolment that has begun is whole when the command is stopped', async () => {
+  const fleet = join(place, 'enrolling');
+  const bundle = join(place, 'crane-7.enrol');
+  const tree = join(place, 'device');
+  mkdirSync(tree);
+  expect(await wherry(['--fleet', fleet, 'fleet', 'init', 'harbour'])).toMatchObject({ status: 0 });
+  const made = await wherry(['--fleet', fleet, 'fleet', 'enrol', 'crane-7', '-o', bundle]);
+  expect(made).toMatchObject({ status: 0 });
+  const { child } = start('enrol', bundle, '--root', tree);
+  await filled(tree);
+  child.kill('SIGTERM');
+  expect([143, 0]).toContain(await statusOf(child)); // 0: it was quicker than the signal
+  const files = readdirSync(tree, { recursive: true, encoding: 'utf8' });
+  expect(files).toContain('etc/wherry/wherry.toml');
+  expect(files.filter((file) => file.endsWith('.new'))).toEqual([]);
+});

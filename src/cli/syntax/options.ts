@@ -128,7 +128,10 @@ export function refusalCode(text: string): string {
 export function wholeNumber(min: number, max: number, what: string): (text: string) => number {
   return (text) => {
     const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
-    if (!(value >= min && value <= max)) throw new InvalidArgumentError(`It takes ${what} up to ${max}.`);
+    if (!(value >= min && value <= max)) {
+      const limit = max === Number.MAX_SAFE_INTEGER ? '' : ` up to ${max}`;
+      throw new InvalidArgumentError(`It takes ${what}${limit}.`);
+    }
     return value;
   };
 }

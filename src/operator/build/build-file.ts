@@ -105,7 +105,13 @@ async function readBuildFile(path: string): Promise<BuildFile> {
     table = parse(await readFile(path, 'utf8'));
   } catch (cause) {
     if (!(cause instanceof TomlError)) throw cause;
-    throw new Refusal('input-invalid', `${path}: ${cause.message}`, { cause });
+    throw new Refusal(
+      'input-invalid',
+      `${path} is not a build file: line ${cause.line}: ${cause.message.split('\n')[0]}`,
+      {
+        cause,
+      },
+    );
   }
   const wrong = (at: string, problem: string) => new Refusal('input-invalid', `${path}: ${at}: ${problem}`);
   refuseUnknown(table, ['base', 'manifest', 'put'], (key) => wrong(key, 'this key is not known'));

@@ -71,7 +71,7 @@ describe('an output to standard output', () => {
   ])('is refused by %s', async (_name, args) => {
     const { status, err } = await wherry([...args, '-o', '-']);
     expect(err).toMatch(
-      /'-' is invalid\. It takes the name of a file; nothing is written to standard output/,
+      /"-" is not valid for .*: it takes the name of a file; nothing is written to standard output/,
     );
     expect(status).toBe(64);
   });

@@ -149,7 +149,8 @@ mode = "0750"
     ['a source that is not there', `${manifest}[[put]]\nfrom = "none"\nto = "/a"\n`, /there is no .*none/],
     ['no manifest', 'base = []\n', /manifest: expected a table/],
     ['a manifest that the specification refuses', '[manifest]\nname = "NO"\n', /image manifest: \/name/],
-    ['what is no TOML', 'base = [', /web.toml/],
+    ['what is no TOML', 'base = [', /web.toml is not a build file: line 1: /],
+    ['an image', '\u001f\u008b\u001b[31m', /^[^\p{C}]*is not a build file: line 1: [^\p{C}]*\n$/u],
   ])('is refused with %s, and nothing is left', async (_what, text, problem) => {
     const before = readdirSync(directory).length;
     const run = await build(text);
@@ -171,7 +172,7 @@ mode = "0750"
     ]);
     expect(run).toMatchObject({
       status: 64,
-      err: expect.stringMatching(/--name is for a directory/) as string,
+      err: expect.stringMatching(/--name is for a directory.*wherry image patch/) as string,
     });
   });
 });

@@ -13,6 +13,7 @@ import {
 import { examineRoot, fingerprintOf, formatFingerprint } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
 import { type Enrolled, makeDirectories, placeEnrolment } from '../../enrol-tree.ts';
+import { unbroken } from '../../terminal.ts';
 import { removeKey, sealNewKey, storeKey } from './key.ts';
 
 export interface EnrolFlags {
@@ -40,8 +41,8 @@ export async function enrolFrom(context: Context, bundle: EnrolmentBundle, flags
   const { root } = flags;
   const outcome =
     root === undefined
-      ? await enrolThisDevice(bundle, flags.key)
-      : await place(root, flags.key ? withFirstBootKey(bundle) : bundle.files);
+      ? await enrolThisDevice(context, bundle, flags.key)
+      : await place(context, root, flags.key ? withFirstBootKey(bundle) : bundle.files);
   const { fleet, device } = bundle;
   const { terminal } = context;
   if (context.json) {
@@ -91,7 +92,11 @@ export async function checkBundle(
   return `commands of ${formatFingerprint(fingerprint)}`;
 }
 
-async function enrolThisDevice({ files }: EnrolmentBundle, wantsKey: boolean): Promise<Enrolled> {
+async function enrolThisDevice(
+  context: Context,
+  { files }: EnrolmentBundle,
+  wantsKey: boolean,
+): Promise<Enrolled> {
   if (process.getuid?.() !== 0)
     throw new Refusal(
       'device-unsupported',
@@ -99,24 +104,32 @@ async function enrolThisDevice({ files }: EnrolmentBundle, wantsKey: boolean): P
     );
   // Sealed before anything is written: when systemd-creds fails, there is nothing to undo.
   const key = wantsKey && !existsSync(places.deviceKey) ? await sealNewKey() : undefined;
-  if (key === undefined) return await place('/', files);
-  await storeKey(key);
-  try {
-    return await place('/', files);
-  } catch (error) {
-    await removeKey();
-    throw error;
-  }
+  if (key === undefined) return await place(context, '/', files);
+  return await unbroken(context.terminal, async () => {
+    await storeKey(key);
+    try {
+      return await place(context, '/', files);
+    } catch (error) {
+      await removeKey();
+      throw error;
+    }
+  });
 }
 
-async function place(root: string, files: ReadonlyMap<EnrolmentPath, Uint8Array>): Promise<Enrolled> {
-  const unmake = await makeDirectories(root, files);
-  try {
-    return await placeEnrolment(nodeDisk(), root, files);
-  } catch (error) {
-    await unmake();
-    throw error;
-  }
+async function place(
+  { terminal }: Context,
+  root: string,
+  files: ReadonlyMap<EnrolmentPath, Uint8Array>,
+): Promise<Enrolled> {
+  return await unbroken(terminal, async () => {
+    const unmake = await makeDirectories(root, files);
+    try {
+      return await placeEnrolment(nodeDisk(), root, files);
+    } catch (error) {
+      await unmake();
+      throw error;
+    }
+  });
 }
 
 /** The key of a device is made on the device. In a tree, a unit makes it at the first boot. */

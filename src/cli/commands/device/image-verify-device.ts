@@ -5,6 +5,7 @@ import type { StoredObject } from '../../../device/store/index.ts';
 import type { Context } from '../../context.ts';
 import { type DeviceStore, deviceStore, openDeviceStore } from '../../../device/local-api/index.ts';
 import { formatBytes, shortImageId } from '../../format.ts';
+import { drawnOver } from '../../terminal.ts';
 
 /** The result for one object. */
 interface Outcome {
@@ -133,7 +134,7 @@ async function withProgress<T>(
   read: (onRead: (bytes: number) => void) => Promise<T>,
 ): Promise<T> {
   const line = (text: string): void => {
-    if (terminal.isLive) terminal.err(`\r\u001b[2K${text}`);
+    if (terminal.isLive) terminal.err(drawnOver(text));
   };
   let readBytes = 0;
   let shown = -1;

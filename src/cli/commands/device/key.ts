@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { access, mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { reasonOf, Refusal } from '../../../core/refusal/index.ts';
 import { places } from '../../../device/host/index.ts';
-import { nodeDisk, writeDurable } from '../../../device/store/index.ts';
+import { type Disk, nodeDisk } from '../../../device/store/index.ts';
 import { formatFingerprint, generateDeviceKey } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
+import { unbroken } from '../../terminal.ts';
 
 /** The name of the credential in wherry-examine.service. It is sealed together with its name. */
 const keyCredential = 'wherry.device-key';
@@ -23,7 +24,7 @@ export async function initKey(context: Context, options: { readonly force?: true
     );
   }
   const made = await sealNewKey();
-  await storeKey(made);
+  await unbroken(context.terminal, () => storeKey(made));
   showMade(context, made);
 }
 
@@ -55,13 +56,11 @@ export async function removeKey(): Promise<void> {
   for (const path of [places.deviceKey, places.devicePublicKey]) await disk.remove(path);
 }
 
-/** @throws Refusal `device-unsupported` */
-export async function storeKey({ sealed, shown }: SealedKey): Promise<void> {
-  const disk = nodeDisk();
+/** Stores the key of this device. @throws Refusal `device-unsupported` */
+export async function storeKey(key: SealedKey): Promise<void> {
   try {
     await mkdir(dirname(places.deviceKey), { recursive: true, mode: 0o700 });
-    await writeDurable(disk, places.deviceKey, Buffer.from(sealed));
-    await writeDurable(disk, places.devicePublicKey, Buffer.from(shown));
+    await placeKey(nodeDisk(), places, key);
   } catch (cause) {
     throw new Refusal(
       'device-unsupported',
@@ -70,6 +69,36 @@ export async function storeKey({ sealed, shown }: SealedKey): Promise<void> {
         cause,
       },
     );
+  }
+}
+
+/**
+ * Places both halves, the private one last and not beside the public half of another key: after a
+ * power cut the device has the old key, the new one, or none, and then the next `wherry key init`
+ * makes one. Nothing is replaced before both halves are written.
+ */
+export async function placeKey(
+  disk: Disk,
+  { deviceKey, devicePublicKey }: Record<'deviceKey' | 'devicePublicKey', string>,
+  { sealed, shown }: Pick<SealedKey, 'sealed' | 'shown'>,
+): Promise<void> {
+  const halves = [
+    { path: devicePublicKey, temporary: `${devicePublicKey}.new`, text: shown },
+    { path: deviceKey, temporary: `${deviceKey}.new`, text: sealed },
+  ];
+  try {
+    for (const { temporary, text } of halves) {
+      await disk.write(temporary, Buffer.from(text));
+      await disk.syncFile(temporary);
+    }
+    await disk.remove(deviceKey);
+    await disk.syncDirectory(dirname(deviceKey));
+    for (const { path, temporary } of halves) {
+      await disk.rename(temporary, path);
+      await disk.syncDirectory(dirname(path));
+    }
+  } finally {
+    for (const { temporary } of halves) await disk.remove(temporary);
   }
 }
 
@@ -90,7 +119,10 @@ function showMade(context: Context, { fingerprint, by }: SealedKey): void {
 
 /** `wherry key show` */
 export async function showKey(context: Context): Promise<void> {
-  const armored = await readFile(places.devicePublicKey, 'utf8').catch((cause: unknown) => {
+  const armored = await (async () => {
+    await access(places.deviceKey); // without it the public half is of no use
+    return await readFile(places.devicePublicKey, 'utf8');
+  })().catch((cause: unknown) => {
     throw new Refusal('device-key-missing', 'this device has no key; make one with "wherry key init"', {
       cause,
     });

@@ -8,6 +8,7 @@ import { nodeDisk } from '../../../device/store/index.ts';
 import type { EnrolmentPath } from '../../../wire/enrolment/index.ts';
 import type { Context } from '../../context.ts';
 import { makeDirectories, replaceEnrolled } from '../../enrol-tree.ts';
+import { unbroken } from '../../terminal.ts';
 import type { EnrolFlags } from './enrol.ts';
 
 const certPath: EnrolmentPath = '/etc/wherry/device.pem';
@@ -48,8 +49,10 @@ export async function renewCertificate(
     requireNext(device, next, file, await read(join(root, keyPath)));
     requireLater(next, certificateIn(present, join(root, certPath)), file);
     const content = Buffer.from(pem);
-    await makeDirectories(root, new Map([[certPath, content]])); // refuses links
-    await replaceEnrolled(nodeDisk(), root, certPath, content);
+    await unbroken(context.terminal, async () => {
+      await makeDirectories(root, new Map([[certPath, content]])); // refuses links
+      await replaceEnrolled(nodeDisk(), root, certPath, content);
+    });
   }
   const { terminal } = context;
   if (context.json) terminal.out(JSON.stringify({ device, outcome, expires }));

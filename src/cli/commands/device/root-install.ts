@@ -6,6 +6,7 @@ import { nodeDisk, writeDurable } from '../../../device/store/index.ts';
 import { claimedFleet, decodeEnvelope } from '../../../wire/trust/index.ts';
 import { examineRoot, formatFingerprint } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
+import { unbroken } from '../../terminal.ts';
 
 export interface InstallFlags {
   readonly directory: string;
@@ -40,8 +41,10 @@ export async function installRoot(context: Context, file: string, flags: Install
     if (!/^y(es)?$/i.test(answer.trim())) throw new Refusal('usage', 'the root was not installed');
   }
   const path = join(flags.directory, 'root.cbor');
-  await makeDirectory(flags.directory);
-  await writeDurable(nodeDisk(), path, bytes);
+  await unbroken(terminal, async () => {
+    await makeDirectory(flags.directory);
+    await writeDurable(nodeDisk(), path, bytes);
+  });
   if (context.json)
     terminal.out(JSON.stringify({ file: path, fleet: root.fleet, version: root.version, signedBy }));
   else terminal.out(`root ${root.version} is in ${path}; wherryd takes it with the next command or restart`);

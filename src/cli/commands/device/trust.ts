@@ -19,6 +19,7 @@ import { formatFingerprint, reviewKeys, revokedBy, type KeyReview } from '../../
 import type { Context } from '../../context.ts';
 import { formatTable } from '../../format.ts';
 import type { DiscoverFlags } from '../../flags.ts';
+import { unbroken } from '../../terminal.ts';
 
 export interface TrustFlags {
   readonly directory: string;
@@ -82,7 +83,7 @@ export async function addTrust(context: Context, files: readonly string[], flags
   const asKeys = trusted.map(({ fingerprint, armored }) => ({ scope, name: fingerprint, armored }));
   requireRoom(places, [...revoked, ...asKeys]);
   const store = async (added: readonly NewKey[], isRevoked: boolean) => {
-    const paths = await storeKeys(flags.directory, added);
+    const paths = await unbroken(context.terminal, () => storeKeys(flags.directory, added));
     return added.map(({ name: fingerprint, scope: of }, at) => {
       const file = paths[at] ?? '';
       const now = isRevoked ? 'revoked and no longer trusted' : 'trusted';
@@ -257,7 +258,7 @@ export async function removeTrust(context: Context, fingerprint: string, flags: 
   }
   if (removed.length === 0)
     throw new Refusal('not-found', `no store has the key ${formatFingerprint(wanted)}`);
-  await removeKeys(places, removed);
+  await unbroken(context.terminal, () => removeKeys(places, removed));
   for (const { scope: of } of context.json ? [] : removed)
     context.terminal.out(`no longer trusted for ${describe(of)}`);
   if (context.json) {

@@ -75,7 +75,10 @@ async function buildByFile(context: Context, path: string, flags: BuildFlags): P
   ] as const;
   const given = other.find((option) => flags[option] !== undefined);
   if (given !== undefined)
-    throw new Refusal('usage', `--${given} is for a directory, and ${path} is a build file`);
+    throw new Refusal(
+      'usage',
+      `--${given} is for a directory, and ${path} is a file: a build file has it in its [manifest] or [[put]], an image gets it by "wherry image patch"`,
+    );
   const { leaveOut, keys } = await decisions(context, output);
   const built = await buildFromFile({ path, output, compression, leaveOut, ...latest() });
   await tellBuilt(context, flags, withKeys(built, keys), tellLeftOut(context, built.leftOut));

@@ -387,7 +387,7 @@ describe('wherry rollout', () => {
     expect((await start(name, '--stage', 'half')).err).toContain('"half" is not a stage');
     expect((await start()).err).toContain('name the devices, or give one of --all and --devices-from');
     expect((await start(name, '--id', 'A B')).err).toContain('--id takes lower-case words');
-    expect((await start(name, '--soak', 'long')).err).toMatch(/It takes a time such as 90s, 15m, 2h or 1d/);
+    expect((await start(name, '--soak', 'long')).err).toMatch(/it takes a time such as 90s, 15m, 2h or 1d/);
     expect((await rollout('watch', 'nowhere')).err).toContain(
       'there is no rollout nowhere; see "wherry rollout list"',
     );

@@ -114,7 +114,7 @@ describe('wherry image verify --on-device', () => {
     const { terminal, err } = recordingTerminal({ isLive: true });
     expect(await main(['image', 'verify', '--on-device', '--store', directory], {}, terminal)).toBe(0);
     expect(err()).toContain('example.com/web  120.0 KiB of 120.0 KiB  100 %');
-    expect(err()).toMatch(/\r\u001b\[2K$/);
+    expect(err()).toMatch(/\r\u001b\[2K\u001b\[\?7l\u001b\[\?7h$/);
   });
 
   it.each([

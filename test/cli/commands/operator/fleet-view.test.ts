@@ -66,7 +66,7 @@ describe('wherry fleet', () => {
   ])('devices refuses the filter %s %s, which no device can match', async (option, value, expected) => {
     const { status, err } = await run('fleet', 'devices', option, value);
     expect(status).toBe(64);
-    expect(err).toContain(`'${value}' is invalid`);
+    expect(err).toContain(`"${value}" is not valid`);
     expect(err).toContain(expected);
   });
 

@@ -140,7 +140,7 @@ describe('a value that an option does not take', () => {
     [['deploy', 'crane-7', '--cpu', ''], '--cpu takes a quantity such as 500m'],
     [['deploy', 'crane-7', '--cpu', '1,5'], '--cpu takes a quantity such as 500m'],
     [['rollout', 'start', 'crane-7', '--tasks', 'many'], '--tasks takes a quantity such as 32'],
-    [['rollout', 'start', 'crane-7', '--errors', '101%'], 'It takes percent such as 5 or 0.5%'],
+    [['rollout', 'start', 'crane-7', '--errors', '101%'], 'it takes percent such as 5 or 0.5%'],
     [['sim', '1', '--prefix', 'Crane'], '--prefix takes lower-case words'],
     [['sim', '11', '--prefix', 'x'.repeat(62)], '--prefix takes lower-case words'],
     [['sim', '1', '--group', 'x'.repeat(65)], '--group takes lower-case words'],
