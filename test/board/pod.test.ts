@@ -274,7 +274,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     const pod = compile('filter', {
       ...shell('echo through; exec sleep 1', {
         isolators: [
-          // C libraries of today call clock_nanosleep, with 64-bit times on ARMv7. Another call kills.
+          // C libraries call clock_nanosleep, with 64-bit times on ARMv7. Another call kills.
           { name: 'os/linux/seccomp-retain-set', value: { set: ['write', 'getppid', 'nanosleep'] } },
         ],
       }),

@@ -23,7 +23,8 @@ export function rootFiles({ local, system }: TrustPlaces): readonly RootFile[] {
     const path = join(store, rootFileName);
     try {
       const { size } = lstatSync(path);
-      if (size > maxEnvelopeBytes) throw new Error(`${path} has ${size} bytes; ${maxEnvelopeBytes} are the limit`);
+      if (size > maxEnvelopeBytes)
+        throw new Error(`${path} has ${size} bytes; ${maxEnvelopeBytes} are the limit`);
       return [{ path, bytes: readFileSync(path) }];
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];

@@ -80,7 +80,10 @@ describe('the state of the device', () => {
   ])('falls back to the one before when the newest has %s', async (_, how) => {
     const disk = await diskWith('one', 'two');
     await damage(disk, 'state-b.cbor', how);
-    expect(await stateSlots(disk, directory).read()).toEqual({ generation: 1, body: body('one') });
+    expect(await stateSlots(disk, directory).read()).toEqual({
+      ...{ generation: 1, body: body('one') },
+      fault: expect.stringContaining(`${directory}/state-b.cbor`) as string,
+    });
     await stateSlots(disk, directory).write(body('three'));
     expect(await stateSlots(disk, directory).read()).toEqual({ generation: 2, body: body('three') });
   });
@@ -102,7 +105,10 @@ describe('the state of the device', () => {
     for (let bytes = 0; bytes < slot.length; bytes++) {
       disk.put(path, slot.subarray(0, bytes));
       // Damage loses one save, also that of a later wherry: its save before is in the other slot.
-      expect(await stateSlots(disk, directory).read()).toEqual({ generation: 2, body: body('two') });
+      expect(await stateSlots(disk, directory).read()).toEqual({
+        ...{ generation: 2, body: body('two') },
+        fault: expect.stringContaining(path) as string,
+      });
     }
     disk.put(path, slot);
     await expect(stateSlots(disk, directory).read()).rejects.toMatchObject({ code: 'state-unreadable' });

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -39,6 +39,16 @@ afterAll(async () => {
 
 const renew = (...args: string[]) => run('fleet', 'renew', 'crane-7', '-o', at('next.pem'), ...args);
 const install = (file = 'next.pem') => run('enrol', at(file), '--renew', '--root', at('tree'));
+
+/** The same in a process that can write no byte to a file. */
+const installUnwritable = () =>
+  new Promise<{ status: unknown; err: string }>((resolve) => {
+    const program = [process.execPath, '--import', 'tsx', 'src/cli/wherry.ts'];
+    const args = ['enrol', at('next.pem'), '--renew', '--root', at('tree')];
+    const limited = ['-c', 'trap "" XFSZ; ulimit -f 0; exec "$@"', 'sh', ...program, ...args];
+    const env = { ...process.env, TSX_DISABLE_CACHE: '1' };
+    execFile('sh', limited, { env }, (error, _out, err) => resolve({ status: error?.code ?? 0, err }));
+  });
 
 /** Enrols crane-7 in a tree, with a certificate for `days`. */
 async function enrolled(days: number): Promise<void> {
@@ -186,8 +196,7 @@ describe('the renewal of a client certificate', () => {
   it('[C223] keeps the old certificate if the new one cannot be written', async () => {
     await renew(...authority(), '--days', '90');
     const before = await readFile(at('tree/etc/wherry/device.pem'));
-    await mkdir(at('tree/etc/wherry/device.pem.new'));
-    const placed = await install();
+    const placed = await installUnwritable();
     expect(placed.status).not.toBe(0);
     expect(placed.err).toContain('was not replaced');
     expect(await readFile(at('tree/etc/wherry/device.pem'))).toEqual(before);
