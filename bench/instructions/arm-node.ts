@@ -124,7 +124,8 @@ async function runToEnd(command: readonly string[], options: RunOptions): Promis
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
       said += text;
-      if (options.until !== undefined && said.includes(options.until)) child.kill();
+      // A second signal would end a program that handles the first.
+      if (options.until !== undefined && !child.killed && said.includes(options.until)) child.kill();
     });
   }
   const end = await new Promise<number | string>((resolve, reject) => {

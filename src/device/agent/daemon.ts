@@ -146,11 +146,10 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   await within(startWithinMs, started, signal);
   notifier.ready();
   // systemd would count on: no run, however long, makes the next restart as quick as the first.
-  void systemd
-    .resetFailed('wherryd.service')
-    .catch((error: unknown) =>
-      journal.log('warning', `the delay of restarts of wherryd could not be reset: ${String(error)}`),
-    );
+  void systemd.resetFailed('wherryd.service').catch((error: unknown) => {
+    if (signal.aborted) return;
+    journal.log('warning', `the delay of restarts of wherryd could not be reset: ${String(error)}`);
+  });
   stops.push(
     runBySchedule('report.schedule', config.reportSchedule, () => reporter.look(), systemClock),
     runBySchedule('gc.schedule', config.gcSchedule, () => garbage.begin(), systemClock),
