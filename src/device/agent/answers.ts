@@ -54,7 +54,7 @@ export class Answers {
    */
   refuse(code: RefusalCode, reason: string, version: number, group?: string): void {
     const { clock, journal, onChange, onEvent } = this.#ports;
-    if (this.#refusals.take(clock.monotonicMs()) > 0) {
+    if (this.#refusals.take(clock.nowMs()) > 0) {
       this.#unreported += 1;
       return;
     }

@@ -158,11 +158,11 @@ export class Supervisor {
       const digest = digestOf(message);
       if (digest === slot.lastDigest && !this.repairAgain) {
         this.debug(`message ${shortDigest(digest)} skipped: it is the last one that was judged`);
-        if (slot.group === undefined && this.repeats.take(this.ports.clock.monotonicMs()) === 0)
+        if (slot.group === undefined && this.repeats.take(this.ports.clock.nowMs()) === 0)
           this.ports.onRepeated?.();
         continue;
       }
-      const waitMs = this.examinations.take(this.ports.clock.monotonicMs());
+      const waitMs = this.examinations.take(this.ports.clock.nowMs());
       if (waitMs > 0) {
         this.debug(`message ${shortDigest(digest)} waits ${waitMs} ms: too many examinations`);
         await this.ports.clock.sleep(waitMs, this.stopping.signal).catch(() => undefined);

@@ -1,6 +1,6 @@
 /**
- * A budget: `burst` at once, then one per `refillMs`. Pure: the caller passes the monotonic time,
- * so that a clock that is set grants nothing.
+ * A budget: `burst` at once, then one per `refillMs`. Pure: the caller passes the time. A clock
+ * that is set back takes nothing away, and one that is set forward fills the budget once at most.
  */
 export class TokenBucket {
   readonly #refillMs: number;
@@ -17,7 +17,7 @@ export class TokenBucket {
 
   /** Takes one token and returns 0, or returns the milliseconds until there is one. */
   take(nowMs: number): number {
-    this.#save(nowMs - (this.#atMs ?? nowMs));
+    this.#save(Math.max(0, nowMs - (this.#atMs ?? nowMs)));
     this.#atMs = nowMs;
     if (this.#savedMs < this.#refillMs) return Math.ceil(this.#refillMs - this.#savedMs);
     this.#savedMs -= this.#refillMs;

@@ -14,6 +14,11 @@ describe('a budget', () => {
     expect([0, 1e9, 1e9, 1e9].map((nowMs) => budget.take(nowMs))).toEqual([0, 0, 0, 1000]);
   });
 
+  it('refills as before after the clock was set back', () => {
+    const budget = new TokenBucket({ burst: 1, refillMs: 1000 });
+    expect([1e9, 1e9, 500, 1000, 1500].map((nowMs) => budget.take(nowMs))).toEqual([0, 1000, 1000, 500, 0]);
+  });
+
   it('is refunded for valid messages', () => {
     const budget = new TokenBucket({ burst: 1, refillMs: 1000 });
     budget.take(0);
