@@ -1,4 +1,4 @@
-import { createTask, validate } from 'node-cron';
+import { createTask, type ParsedFields, validateDetailed } from 'node-cron';
 import type { Clock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
@@ -14,10 +14,11 @@ const minuteMs = 60_000;
  * @throws {Refusal} config-invalid when the expression is not one.
  */
 export function runBySchedule(key: string, expression: string, task: () => void, clock: Clock): () => void {
-  if (!validate(expression)) {
+  const { fields } = validateDetailed(expression);
+  if (fields === undefined) {
     throw new Refusal('config-invalid', `wherry.toml: ${key} is not a cron expression: ${expression}`);
   }
-  const matches = matcherOf(expression);
+  const matches = numbersMatcher(fields) ?? matcherOf(expression);
   // The library also takes expressions with a field of seconds before the five of crontab(5).
   const stepMs = expression.trim().split(/\s+/).length > 5 ? 1000 : minuteMs;
   const over = new AbortController();
@@ -36,6 +37,28 @@ export function runBySchedule(key: string, expression: string, task: () => void,
   };
   void run();
   return () => over.abort();
+}
+
+/**
+ * As `matcherOf`, in local time, without the library's use of `Intl`: loading the data of ICU costs
+ * wherryd 2 MB of memory.
+ *
+ * @returns undefined for days in words, such as `L` for the last one of the month
+ */
+function numbersMatcher(fields: ParsedFields): ((atMs: number) => boolean) | undefined {
+  const { second, minute, hour, dayOfMonth, month, dayOfWeek } = fields;
+  if ([...dayOfMonth, ...dayOfWeek].some((day) => typeof day === 'string')) return undefined;
+  return (atMs) => {
+    const at = new Date(atMs);
+    return (
+      minute.includes(at.getMinutes()) &&
+      hour.includes(at.getHours()) &&
+      second.includes(at.getSeconds()) &&
+      dayOfMonth.includes(at.getDate()) &&
+      month.includes(at.getMonth() + 1) &&
+      dayOfWeek.includes(at.getDay())
+    );
+  };
 }
 
 /**

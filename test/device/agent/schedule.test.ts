@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
-import { getTasks } from 'node-cron';
+import fc from 'fast-check';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { createTask, getTasks, validate } from 'node-cron';
 import { runBySchedule } from '../../../src/device/agent/schedule.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
@@ -69,5 +70,48 @@ describe('a schedule of the configuration', () => {
     expect(() => scheduleOf('61 * * * *', '2026-01-10T12:00')).toThrow(
       'wherry.toml: gc.schedule is not a cron expression: 61 * * * *',
     );
+  });
+});
+
+/** A field that often matches `value`: as a list, a range, steps, words, or anything else. */
+function fieldFor(value: number, [min, max]: readonly [number, number], words: readonly string[] = []) {
+  return fc.oneof(
+    { weight: 2, arbitrary: fc.constantFrom('*', String(value), `${min}-${value}`, `${value},${max}`) },
+    fc.constantFrom(`${min}-${max}/2`, '*/3', String(max), ...words),
+  );
+}
+
+describe('the times of a schedule', () => {
+  afterEach(() => vi.unstubAllEnvs());
+
+  // In St. John's, summer time differs by an hour from a standard time of minus three and a half.
+  it('are those of the library, in local time', async () => {
+    const timezone = 'America/St_Johns';
+    vi.stubEnv('TZ', timezone);
+    const minutes = fc.integer({ min: Date.UTC(2024, 0) / minute, max: Date.UTC(2030, 0) / minute });
+    const cases = minutes.chain((at) => {
+      const date = new Date(at * minute);
+      const fields = fc.tuple(
+        fieldFor(date.getMinutes(), [0, 59]),
+        fieldFor(date.getHours(), [0, 23]),
+        fieldFor(date.getDate(), [1, 31], ['L', '15W', 'L-3', '?']),
+        fieldFor(date.getMonth() + 1, [1, 12], ['jan-jun']),
+        fieldFor(date.getDay(), [0, 6], ['5L', '1#2', '7', 'mon,tue', '?']),
+      );
+      return fields
+        .map((words) => ({ date, expression: words.join(' ') }))
+        .filter(({ expression }) => validate(expression)); // not the 31st of September
+    });
+    let matched = 0;
+    const asTheLibrary = fc.asyncProperty(cases, async ({ date, expression }) => {
+      const task = createTask(expression, () => undefined, { timezone });
+      await task.destroy();
+      const { clock, runs } = scheduleOf(expression, new Date(date.getTime() - 30_000).toISOString());
+      await clock.pass(minute);
+      matched += runs.length;
+      expect(runs).toHaveLength(task.match(date) ? 1 : 0);
+    });
+    await fc.assert(asTheLibrary, { numRuns: 2000 });
+    expect(matched).toBeGreaterThan(50);
   });
 });
