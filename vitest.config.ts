@@ -9,6 +9,9 @@ const noProxies = Object.fromEntries(
   ]),
 );
 
+/** Gives each test file a temporary directory, in which it must leave nothing. */
+const setupFiles = ['test/support/temporary-directory.ts'];
+
 export default defineConfig({
   test: {
     coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'html'] },
@@ -20,6 +23,7 @@ export default defineConfig({
           // Many of them wait for servers and child processes.
           maxWorkers: 3,
           include: ['test/**/*.test.ts'],
+          setupFiles,
           exclude: ['test/board/**'],
           env: noProxies,
           // Ends what hangs. No test may depend on how fast the machine is.
@@ -32,6 +36,7 @@ export default defineConfig({
         test: {
           name: 'board',
           include: ['test/board/**/*.test.ts'],
+          setupFiles,
           testTimeout: 600_000,
           hookTimeout: 600_000,
           expect: { poll: { timeout: 180_000, interval: 200 } },

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Refusal, refusalAt, unreadableFile } from '../core/refusal/index.ts';
+import { withScratch } from '../operator/build/index.ts';
 import type { Sign } from '../operator/fleet/index.ts';
 import type { SigningFlags } from './flags.ts';
 
@@ -41,8 +42,7 @@ async function readInput(path: string, what: string): Promise<string> {
  * signature.
  */
 async function signWithGnuPg(payload: Uint8Array, fingerprint: string): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'wherry-sign-'));
-  try {
+  return await withScratch(join(tmpdir(), 'signature'), async (directory) => {
     const file = join(directory, 'payload');
     await writeFile(file, payload, { mode: 0o600 });
     const output = `${file}.asc`;
@@ -55,7 +55,5 @@ async function signWithGnuPg(payload: Uint8Array, fingerprint: string): Promise<
       throw new Refusal('input-invalid', `gpg did not sign with ${fingerprint}: ${said}`, { cause });
     });
     return await readFile(output, 'utf8');
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  });
 }

@@ -41,10 +41,14 @@ afterAll(() => rmSync(place, { recursive: true, force: true }));
 
 /** Runs the real program in its own process. */
 function start(...args: string[]): { child: ChildProcess; err: () => string } {
+  return startWith({}, ...args);
+}
+
+function startWith(environment: NodeJS.ProcessEnv, ...args: string[]): ReturnType<typeof start> {
   const child = spawn(
     process.execPath,
     ['--import', join(root, 'node_modules/tsx/dist/esm/index.mjs'), join(root, 'src/cli/wherry.ts'), ...args],
-    { cwd: place, stdio: ['ignore', 'ignore', 'pipe'] },
+    { cwd: place, env: { ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'pipe'] },
   );
   running.push(child);
   let said = '';
@@ -130,6 +134,29 @@ describe('a signal ends', () => {
     child.kill('SIGTERM');
     expect(await statusOf(child)).toBe(143);
     expect(readdirSync(out)).toEqual([]);
+  });
+
+  it.each([
+    ['openssl', 'fleet enrol crane-9 --ca-cert tree/bin/app --ca-key tree/bin/app -o crane-9.enrol'],
+    ['gpg', 'trust root sign --gpg 0123456789abcdef'],
+  ])('[C298] a command that waits for %s, and no temporary file is left', async (program, line) => {
+    const [bin, begun, temporary] = ['bin', 'begun', 'tmp'].map((name) => join(place, `${program}-${name}`));
+    for (const directory of [bin, begun, temporary]) mkdirSync(String(directory));
+    // It ends when wherry has ended.
+    writeFileSync(`${bin}/${program}`, `#!/bin/sh\n: >${begun}/yes\nexec cat\n`, { mode: 0o755 });
+    const path = join(place, `${program}-fleet`);
+    const fleet = ['--fleet', path];
+    const root = ['trust', 'root', 'init', '--root-key', join(path, 'keys/deploy.pub.asc')];
+    for (const args of [['fleet', 'init', 'harbour'], root])
+      expect(await wherry([...fleet, ...args])).toMatchObject({ status: 0 });
+    const environment = { PATH: `${bin}:${process.env['PATH']}`, TMPDIR: String(temporary) };
+    const { child } = startWith(environment, ...fleet, ...line.split(' '));
+    await filled(String(begun));
+    const kept = () => readdirSync(String(temporary)).filter((name) => !name.startsWith('tsx-'));
+    expect(kept()).toHaveLength(1);
+    child.kill('SIGTERM');
+    expect(await statusOf(child)).toBe(143);
+    expect(kept()).toEqual([]);
   });
 
   it('a command that waits for a broker which does not answer', async () => {

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Refusal, unreadableFile } from '../../core/refusal/index.ts';
+import { withScratch } from '../build/index.ts';
 
 /**
  * Client certificates of devices, made by openssl: wherry does not implement X.509. The common name
@@ -85,12 +86,9 @@ async function sign(
 }
 
 async function inPrivateDirectory<T>(work: (at: (file: string) => string) => Promise<T>): Promise<T> {
-  const directory = await mkdtemp(join(tmpdir(), 'wherry-enrol-')); // mode 0700
-  try {
-    return await work((file) => join(directory, file));
-  } finally {
-    await rm(directory, { recursive: true });
-  }
+  return await withScratch(join(tmpdir(), 'certificate'), (directory) =>
+    work((file) => join(directory, file)),
+  );
 }
 
 function parsed(pem: string, what: string): X509Certificate {

@@ -6,10 +6,14 @@ const pod = { name: 'web', uuid: '6733c088-a507-4694-aabf-7ac87ab4ae79' };
 
 const quote = async (remotePods: readonly string[], texts: readonly string[]) => {
   const asked: LogChoice[] = [];
-  const output = lastOutputOf(remotePods, (choice) => {
+  let written: readonly string[] = [];
+  const read = (choice: LogChoice) => {
     asked.push(choice);
-    return Promise.resolve(texts.map((text) => ({ at: '', app: 'main', text })));
-  });
+    return Promise.resolve(written.map((text) => ({ at: '', app: 'main', text })));
+  };
+  // journald is late.
+  const sync = () => Promise.resolve((written = texts));
+  const output = lastOutputOf(remotePods, read, sync);
   return { said: await output(pod, 'main'), asked };
 };
 
@@ -28,7 +32,11 @@ it.each([[[]], [['shop']]])('[C334] does not read the output of another pod: %j'
 
 it('adds nothing when the app wrote nothing, or the journal cannot be read', async () => {
   expect((await quote(['*'], [])).said).toBe('');
-  const broken = lastOutputOf(['*'], () => Promise.reject(new Error('no journal')));
+  const broken = lastOutputOf(
+    ['*'],
+    () => Promise.reject(new Error('no journal')),
+    () => Promise.resolve(),
+  );
   expect(await broken(pod, 'main')).toBe('');
 });
 

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer, type AddressInfo, type Server as TcpServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../../qemu/free-port.ts';
 import { askHttp, askTcp } from '../../../src/device/health/probe.ts';
 
 const servers: (Server | TcpServer)[] = [];
@@ -42,8 +43,7 @@ describe('a probe by HTTP', () => {
   });
 
   it('reports that no process listens', async () => {
-    const port = await listen(createServer());
-    await new Promise((done) => servers.splice(0)[0]?.close(done));
+    const port = await freePort();
     expect(await askHttp({ ...at, port, path: '/' })).toMatchObject({
       ok: false,
       detail: expect.stringContaining('ECONNREFUSED') as string,
@@ -64,8 +64,7 @@ describe('a probe by TCP', () => {
   });
 
   it('reports that no process listens', async () => {
-    const port = await listen(createServer());
-    await new Promise((done) => servers.splice(0)[0]?.close(done));
+    const port = await freePort();
     expect(await askTcp({ ...at, port })).toMatchObject({ ok: false });
   });
 });

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import Database from 'libsql';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../../../qemu/free-port.ts';
 import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
 import { startImageServer, type ImageServer } from '../../../../src/operator/dev/image-server.ts';
 import type { DesiredState } from '../../../../src/wire/trust/index.ts';
@@ -347,8 +348,8 @@ describe('wherry rollout', () => {
   });
 
   it('[C303] reports the loss of its broker once, and its return when it is back', async () => {
-    const own = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
-    const { port } = new URL(own.url);
+    const port = await freePort();
+    const own = await startEmbeddedBroker({ host: '127.0.0.1', port });
     const fleet = ['--fleet', at('lost')];
     await wherry([...fleet, 'fleet', 'init', 'harbour', '--broker', own.url]);
     const stored = ['--id', 'lost', '--no-wait', '--no-undo', '--stop-all'];
@@ -363,11 +364,11 @@ describe('wherry rollout', () => {
       attempts += 1;
       socket.destroy();
     });
-    deaf.listen(Number(port), '127.0.0.1');
-    await until(() => attempts === 3);
+    await once(deaf.listen(port, '127.0.0.1'), 'listening');
+    await until(() => attempts >= 3);
     expect(err()).not.toContain('the rollout continues');
     deaf.close();
-    const back = await startEmbeddedBroker({ host: '127.0.0.1', port: Number(port) });
+    const back = await startEmbeddedBroker({ host: '127.0.0.1', port });
     await until(() => err().includes('the rollout continues'));
     stop();
     await watching;

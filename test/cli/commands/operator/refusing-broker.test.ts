@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../../../qemu/free-port.ts';
 import { main } from '../../../../src/cli/main.ts';
 import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
 import { recordingTerminal, wherry } from '../../../support/recording-terminal.ts';
@@ -16,7 +17,7 @@ const fleet = () => ['--fleet', join(directory, 'fleet')];
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'wherry-refusing-'));
-  broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
+  broker = await startEmbeddedBroker({ host: '127.0.0.1', port: await freePort() });
   await wherry([...fleet(), 'fleet', 'init', 'harbour', '--broker', broker.url]);
 });
 afterEach(() => {

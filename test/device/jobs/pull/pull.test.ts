@@ -1,5 +1,5 @@
 import { createHash, randomFillSync } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
@@ -48,7 +48,8 @@ let directory = '';
 const cleanUps: (() => unknown)[] = [];
 beforeEach(() => {
   const temporary = temporaryDirectory();
-  directory = temporary.path;
+  directory = join(temporary.path, 'job');
+  mkdirSync(directory);
   cleanUps.push(temporary.remove);
 });
 afterEach(async () => {

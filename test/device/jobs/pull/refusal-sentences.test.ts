@@ -1,4 +1,5 @@
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openHttpClient } from '../../../../src/wire/http/http-client.ts';
@@ -35,7 +36,12 @@ afterAll(() => gpg.close());
 
 let directory: string;
 let remove: () => void;
-beforeEach(() => ({ path: directory, remove } = temporaryDirectory()));
+beforeEach(() => {
+  const temporary = temporaryDirectory();
+  ({ remove } = temporary);
+  directory = join(temporary.path, 'job');
+  mkdirSync(directory);
+});
 afterEach(() => remove());
 
 const manifestEntry = (change: object = {}): RawEntry =>
