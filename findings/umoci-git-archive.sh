@@ -4,8 +4,8 @@
 #
 # What umoci 0.4.7 (Debian 12 and 13) does: `umoci unpack` fails with "unknown typeflag" at the first entry. git writes the ID of the commit
 # in a global PAX header (type g, POSIX pax) in front of the files; Go's archive/tar returns it as an entry, which umoci takes for a
-# file of unknown type. tar, skopeo 1.9.3 (into containers-storage), tar-stream 3.2.2 and mkfs.erofs 1.8.6 read it. For the ID of a tree in place of a
-# commit (`git archive HEAD^{tree}`), git writes no such header, and umoci unpacks the layer.
+# file of unknown type. tar, skopeo 1.9.3 (into containers-storage), tar-stream 3.2.2 and mkfs.erofs 1.8.6 read it. For the ID of a tree
+# in place of a commit (`git archive HEAD^{tree}`), git writes no such header, and umoci unpacks the layer.
 #
 # Needs: bash, python3, git, tar, apt-get with Debian 12's packages. No root.
 set -euo pipefail
