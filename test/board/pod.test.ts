@@ -29,7 +29,9 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     await board.check(`set -e
       mkdir -p /run/tree/rootfs/bin /var/lib/wherry/images
       cp "$(command -v busybox)" /run/tree/rootfs/bin/busybox
-      for name in sh cat id sleep tail dd; do ln -s busybox /run/tree/rootfs/bin/$name; done
+      for name in sh cat id sleep tail dd chroot; do ln -s busybox /run/tree/rootfs/bin/$name; done
+      mkdir -p /run/tree/rootfs/board/usr
+      for name in bin lib lib64; do ln -s usr/$name /run/tree/rootfs/board/$name; done
       mkfs.erofs --quiet /var/lib/wherry/images/${imageId}.erofs /run/tree >/dev/null`);
   });
   afterAll(() => board.stop());
@@ -286,6 +288,26 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
       /^(?:inactive|failed)$/m.test(stdout),
     );
     expect(await board.check(`systemctl show -P Result '${unitOf(pod)}'`)).toBe('success\n');
+  });
+
+  itOnce(name)('starts threads under a filter that knows clone and not clone3 [C335]', async () => {
+    const known = await board.check('systemd-analyze syscall-filter @known');
+    const set = known.split('\n').flatMap((line) => /^ {4}([a-z0-9_]+)$/.exec(line)?.slice(1) ?? []);
+    expect(set).toEqual(expect.arrayContaining(['clone', 'clone3']));
+    const older = set.filter((call) => call !== 'clone3');
+    const pod = compile(
+      'threads',
+      {
+        ...shell(`chroot /board node -e "new Worker('console.log(\\'a thread\\')', { eval: true })"`, {
+          isolators: [{ name: 'os/linux/seccomp-retain-set', value: { set: older, errno: 'EPERM' } }],
+          mountPoints: [{ name: 'usr', path: '/board/usr' }],
+        }),
+        annotations: [{ name: 'wherry/restart', value: 'no' }],
+      },
+      { volumes: [{ name: 'usr', kind: 'host', source: '/usr', readOnly: true }] },
+    );
+    await start(pod);
+    await saying(pod, 'a thread');
   });
 
   itOnce(name)(

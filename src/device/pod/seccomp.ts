@@ -83,6 +83,22 @@ const cloneNewUser = 0x10000000;
 const eperm = constants.errno.EPERM;
 const enosys = constants.errno.ENOSYS;
 
+/**
+ * Calls of newer C libraries, each with the older one that they make instead after ENOSYS, and
+ * after no other error (glibc 2.34 and 2.39).
+ */
+const newerForms: readonly (readonly [newer: string, older: string])[] = [
+  ['clone3', 'clone'],
+  ['fchmodat2', 'fchmodat'],
+];
+
+/** The newer forms that a set lacks. */
+function lackedForms(set: readonly string[]): readonly string[] {
+  return newerForms
+    .filter(([newer, older]) => set.includes(older) && !set.includes(newer))
+    .map(([newer]) => newer);
+}
+
 /** The filter of an app without an isolator for it: EPERM for the calls in {@link deniedUnless}. */
 export function defaultFilter(machine: string, capabilities: readonly string[]): SeccompFilter {
   const names = deniedCalls(capabilities);
@@ -193,17 +209,23 @@ export function retainFilter(machine: string, set: CallSet): SeccompOutcome {
   const needed = [...startCalls, ...architectures(machine).flatMap((abi) => startCallsOf[abi] ?? [])];
   const added = [...new Set(needed)].filter((call) => !set.calls.includes(call));
   const timed = newerTimeCalls(set.calls).filter((call) => !added.includes(call));
+  const { action, errnoRet } = whenBlocked(set);
+  // libseccomp refuses a rule that does what the default does.
+  const lacked = errnoRet === enosys ? [] : lackedForms(set.calls);
   const modified = [
     added.length === 0 ? [] : `${added.length} calls added that starting a program needs`,
     timed.length === 0 ? [] : `added as the same with 64-bit times: ${timed.join(' ')}`,
+    lacked.length === 0 ? [] : `fail with ENOSYS, so that C libraries make older calls: ${lacked.join(' ')}`,
   ].flat();
-  const { action, errnoRet } = whenBlocked(set);
   return {
     filter: {
       defaultAction: action,
       ...(errnoRet === undefined ? {} : { defaultErrnoRet: errnoRet }),
       architectures: architectures(machine),
-      syscalls: [{ names: [...set.calls, ...added, ...timed], action: 'SCMP_ACT_ALLOW' }],
+      syscalls: [
+        { names: [...set.calls, ...added, ...timed], action: 'SCMP_ACT_ALLOW' },
+        ...(lacked.length === 0 ? [] : [{ names: lacked, action: 'SCMP_ACT_ERRNO', errnoRet: enosys }]),
+      ],
     },
     ...(modified.length === 0 ? {} : { modified: modified.join('; ') }),
   };
@@ -217,11 +239,13 @@ export function removeFilter(machine: string, capabilities: readonly string[], s
   const filter = defaultFilter(machine, capabilities);
   if (set.calls.includes('@appc.io/empty')) return { filter };
   const same = sameTimeCalls(set.calls);
-  const names = [...set.calls.filter((call) => !call.startsWith('@')), ...same];
+  const lacked = lackedForms(set.calls);
+  const names = [...set.calls.filter((call) => !call.startsWith('@')), ...same, ...lacked];
   const wildcards = set.calls.filter((call) => call.startsWith('@'));
   const modified = [
     wildcards.length === 0 ? [] : `not known here: ${wildcards.join(' ')}`,
     same.length === 0 ? [] : `denied as the same with 64-bit times: ${same.join(' ')}`,
+    lacked.length === 0 ? [] : `denied as newer forms: ${lacked.join(' ')}`,
   ].flat();
   return {
     filter: {
