@@ -25,7 +25,8 @@ if [ "${1-}" != inside ]; then
       -o Dir::Cache="$work/cache" -o APT::Architecture=amd64 "$@" 2>/dev/null
   }
   get update
-  for package in crun runc libyajl2 libseccomp2 libcap2 libsystemd0 libc6 busybox-static; do get download "$package/trixie"; done
+  packages=(crun runc libyajl2 libseccomp2 libcap2 libsystemd0 libc6 busybox-static)
+  get download "${packages[@]/%//trixie}"
   for package in *.deb; do dpkg -x "$package" tree; done
   # The processes of the containers end with the PID namespace.
   unshare --mount --cgroup --pid --fork --mount-proc "$self" inside "$work"

@@ -30,7 +30,8 @@ get() {
     -o Dir::Cache="$work/cache" -o APT::Architecture=amd64 "$@" 2>/dev/null
 }
 get update
-for package in gpgv-sq libc6 libgcc-s1 libsqlite3-0 libnettle8t64 libhogweed6t64 libgmp10 libbz2-1.0; do (cd 13 && get download "$package/trixie"); done
+packages=(gpgv-sq libc6 libgcc-s1 libsqlite3-0 libnettle8t64 libhogweed6t64 libgmp10 libbz2-1.0)
+(cd 13 && get download "${packages[@]/%//trixie}")
 for package in 1?/*.deb; do dpkg -x "$package" "$(dirname "$package")/tree"; done
 libraries() { find "$work/$1/tree" -name '*.so.*' -not -path '*faketime*' -printf '%h\n' | sort -u | paste -sd:; }
 libraries12=$(libraries 12) libraries13=$(libraries 13)

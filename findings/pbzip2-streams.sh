@@ -6,7 +6,7 @@
 # 900000 bytes. bzip2 reads them all. Five of six decoders of npm stop behind the first one, and return its 900000 bytes without an
 # error: compressjs 1.0.3, bz2 1.0.1, bzip2 0.1.1, bzip2-wasm 1.0.1, and seek-bzip 2.0.0 unless its third argument is true.
 # unbzip2-stream 1.4.3 reads the whole file. Tests with small files do not show it: there is one stream up to 900000 bytes. lbzip2
-# 2.5 is as fast and writes one stream, which all but bzip2 0.1.1 (an error) read.
+# 2.5 is parallel, too, and writes one stream, which all but bzip2 0.1.1 (an error) read.
 #
 # Needs: bash, npm, Node 20, bzip2, apt-get with Debian 12's packages. No root.
 set -euo pipefail

@@ -22,10 +22,9 @@ get() {
     -o Dir::Cache="$work/cache" -o APT::Architecture=amd64 "$@" 2>/dev/null
 }
 get update
-for package in systemd libsystemd-shared libc6 libcap2 libacl1 libaudit1 libblkid1 libcap-ng0 libcrypt1 libgcrypt20 libgpg-error0 liblz4-1 \
-  liblzma5 libmount1 libpam0g libpcre2-8-0 libseccomp2 libselinux1 libssl3t64 libzstd1; do
-  get download "$package/trixie"
-done
+packages=(systemd libsystemd-shared libc6 libcap2 libacl1 libaudit1 libblkid1 libcap-ng0 libcrypt1 libgcrypt20 libgpg-error0 liblz4-1 liblzma5
+  libmount1 libpam0g libpcre2-8-0 libseccomp2 libselinux1 libssl3t64 libzstd1)
+get download "${packages[@]/%//trixie}"
 for package in *.deb; do dpkg -x "$package" tree; done
 loader=$(find "$work/tree" -name ld-linux-x86-64.so.2 -print -quit)
 libraries=$(find "$work/tree" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
