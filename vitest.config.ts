@@ -20,8 +20,8 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          // Many of them wait for servers and child processes.
-          maxWorkers: 3,
+          // Two for each processor of a small machine: many wait for servers and child processes.
+          maxWorkers: 4,
           include: ['test/**/*.test.ts'],
           setupFiles,
           exclude: ['test/board/**'],
@@ -36,11 +36,12 @@ export default defineConfig({
         test: {
           name: 'board',
           include: ['test/board/**/*.test.ts'],
+          globalSetup: ['test/support/board-packages.ts'],
           setupFiles,
           testTimeout: 600_000,
           hookTimeout: 600_000,
           expect: { poll: { timeout: 180_000, interval: 200 } },
-          // Two for each processor of a small machine: boards often wait for timers.
+          // Boards often wait for timers.
           maxWorkers: 4,
           // After the unit tests, which would slow the boards down.
           sequence: { groupOrder: 1 },

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { Aedes } from 'aedes';
-import { buildPackages } from '../../cross/index.ts';
+import { inject } from 'vitest';
 import { type Board, loadBoardConfig, startBoard } from '../../qemu/index.ts';
 import { freePort } from '../../qemu/free-port.ts';
 import { payloadRoot, type PayloadName } from '../../qemu/payload.ts';
@@ -98,7 +98,6 @@ export class Scene {
   ): Promise<Scene> {
     const { config } = loadBoardConfig(boardName);
     const directory = mkdtempSync(join(tmpdir(), 'wherry-scene-'));
-    const built = await buildPackages({ root: resolve(import.meta.dirname, '../..'), archs: [config.arch] });
     const broker = await RigBroker.start();
     const requests: Access[] = [];
     const onAccess = (access: Access): void => void requests.push(access);
@@ -106,7 +105,8 @@ export class Scene {
       ...(await startImageServer({ directory, host: '127.0.0.1', port: 0, onAccess })),
       requests,
     };
-    const debs = built.packages.map((made) => made.file);
+    const made = inject('packages').filter(({ arch }) => arch === config.arch);
+    const debs = made.map(({ file }) => file);
     const board = await startBoard({
       board: boardName,
       debs,

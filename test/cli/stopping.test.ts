@@ -30,8 +30,8 @@ beforeAll(() => {
   symlinkSync('circle', join(place, 'circle'));
   mkdirSync(join(place, 'large'));
   writeFileSync(join(place, 'large/data'), '');
-  // A sparse file: no disk is read, and the processor is busy for half a minute.
-  truncateSync(join(place, 'large/data'), 1900 * 2 ** 20);
+  // A sparse file: no disk is read, and the processor is busy for some ten seconds.
+  truncateSync(join(place, 'large/data'), 700 * 2 ** 20);
 });
 afterEach(() => {
   for (const child of running.splice(0)) child.kill('SIGKILL');
