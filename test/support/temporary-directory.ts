@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { afterAll, expect } from 'vitest';
+import { afterAll, expect, vi } from 'vitest';
 
 /*
  * Vitest loads this before each test file. The file, and each program that it starts, has a
@@ -19,8 +19,12 @@ mkdirSync(compiled, { recursive: true });
 symlinkSync(compiled, join(own, basename(compiled)));
 
 // The first hook of a file runs last.
-afterAll(() => {
-  const left = readdirSync(own).filter((name) => !name.startsWith('tsx-'));
-  rmSync(own, { recursive: true, force: true });
-  expect(left, 'left in the temporary directory').toEqual([]);
+afterAll(async () => {
+  const left = () => readdirSync(own).filter((name) => !name.startsWith('tsx-'));
+  try {
+    // A program that the test has just ended may still be removing its files.
+    await vi.waitFor(() => expect(left(), 'left in the temporary directory').toEqual([]), 10_000);
+  } finally {
+    rmSync(own, { recursive: true, force: true });
+  }
 });
