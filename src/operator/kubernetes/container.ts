@@ -14,10 +14,11 @@ export interface PodSettings {
   readonly order?: { readonly once?: boolean; readonly after?: string };
   /** Names of volumes that are defined. */
   readonly volumes: ReadonlySet<string>;
+  readonly hostNetwork: boolean;
   /** The wanted name for a port, or one like it that no port of the pod has. */
   readonly portName: (wanted: string) => string;
-  /** @throws Refusal `not-found`, `input-invalid` */
-  readonly imageOf: (reference: string, container: string) => OfferedImage;
+  /** Undefined for an image that was not given, after which the pod is refused. */
+  readonly imageOf: (reference: string, container: string) => OfferedImage | undefined;
 }
 
 /** A container, as an app of a pod manifest, and the ports of the host that lead to it. */
@@ -61,7 +62,7 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
     return words.length === 0 ? undefined : words.map((word) => expanded(word, variables));
   });
   const directory = fields.string('workingDir') ?? '';
-  const ports = readPorts(fields, pod.portName);
+  const ports = readPorts(fields, pod);
   const mountPoints = readMounts(fields, pod.volumes);
   const resources = fields.object('resources', readResources) ?? [];
   const security = fields.object('securityContext', readContainerSecurity) ?? { isolators: [] };
@@ -95,6 +96,7 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
   }
   const isolators = [...resources, ...security.isolators, ...(unconfined === true ? [noFilter] : [])];
   const replaced = new Set(isolators.map((isolator) => isolator.name.replace(/-(retain|remove)-set$/, '')));
+  if (unconfined === false) replaced.add('os/linux/seccomp');
   const { once = false, after } = pod.order ?? {};
   return {
     name,
@@ -165,13 +167,16 @@ function expanded(text: string, variables: ReadonlyMap<string, string>): string 
   );
 }
 
-function readPorts(fields: Fields, portName: PodSettings['portName']) {
+function readPorts(fields: Fields, { hostNetwork, portName }: PodSettings) {
   return fields.list('ports', (one) => {
     const number = one.count('containerPort') ?? 0;
     const wanted = one.string('name') ?? `port-${number}`;
     const protocol = (one.string('protocol') ?? 'TCP').toLowerCase();
     if (protocol !== 'tcp' && protocol !== 'udp') one.findings.add(one.at('protocol'), 'expected TCP or UDP');
     const hostPort = one.count('hostPort') ?? 0;
+    if (hostNetwork && hostPort !== 0 && hostPort !== number) {
+      one.findings.add(one.at('hostPort'), `expected ${number}: nothing forwards ports of the host network`);
+    }
     const hostIP = one.string('hostIP') ?? '';
     const port = { name: portName(wanted), protocol, port: number };
     const host = { name: port.name, hostPort, ...(hostIP === '' ? {} : { hostIP }), podPort: port };

@@ -34,8 +34,9 @@ export class Fields {
     return this.path === '' ? key : `${this.path}.${key}`;
   }
 
+  /** Whether the field has a value. As in Kubernetes, null is absent. */
   has(key: string): boolean {
-    return this.left.has(key);
+    return (this.left.get(key) ?? null) !== null;
   }
 
   string(key: string): string | undefined {
@@ -110,9 +111,14 @@ export class Fields {
     return value;
   }
 
+  /** Names of fields with a value that were not taken. */
+  get rest(): readonly string[] {
+    return [...this.left.keys()].filter((key) => this.has(key));
+  }
+
   /** Everything that was not taken becomes a finding. */
   end(): void {
-    for (const key of this.left.keys()) this.findings.add(this.at(key));
+    for (const key of this.rest) this.findings.add(this.at(key));
     this.left.clear();
   }
 

@@ -1,5 +1,5 @@
-import { isAcIdentifier, type AcName } from '../../image/appc/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import type { AcName } from '../../image/appc/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { type OfferedImages, type ReifiedPod, reifyPod } from '../fleet/index.ts';
 import { readContainer, type ReadContainer } from './container.ts';
 import { Fields, Findings, type Value } from './fields.ts';
@@ -7,6 +7,13 @@ import { readSecurity } from './security.ts';
 
 /** The restart policies of Kubernetes, as the annotation `wherry/restart`. */
 const restarts: Readonly<Record<string, string>> = { Always: 'always', OnFailure: 'on-failure', Never: 'no' };
+
+/** Annotations of wherry that have a meaning for a whole pod; others are of an app or an image. */
+const podAnnotations: ReadonlySet<string> = new Set(
+  ['network', 'metadata', 'kept-volumes', 'memory-volumes', 'schedule', 'schedule-missed'].map(
+    (key) => `wherry/${key}`,
+  ),
+);
 
 /** Whether a parsed document is one of Kubernetes and not a pod manifest. */
 export function isKubernetes(document: unknown): boolean {
@@ -22,6 +29,7 @@ export function isKubernetes(document: unknown): boolean {
  */
 export function podFromKubernetes(name: AcName, document: unknown, offered: OfferedImages): ReifiedPod {
   const findings = new Findings();
+  const missing: Refusal[] = [];
   const fields = new Fields(document as Value, '', findings);
   const kind = fields.string('kind');
   if (fields.string('apiVersion') !== 'v1' || kind !== 'Pod') {
@@ -31,8 +39,12 @@ export function podFromKubernetes(name: AcName, document: unknown, offered: Offe
     );
   }
   const about = fields.object('metadata', readMetadata) ?? { annotations: [], labels: {}, notes: {} };
-  const draft = fields.object('spec', (spec) => readSpec(spec, name, offered));
+  const draft = fields.object('spec', (spec) => readSpec(spec, name, offered, missing));
   if (draft === undefined) findings.add('spec', 'is missing');
+  const network = about.annotations.find((one) => one.name === 'wherry/network')?.value ?? 'host';
+  if (draft?.network === 'host' && network !== 'host') {
+    findings.add('spec.hostNetwork', `the annotation wherry/network names the network ${network}`);
+  }
   // Written by the cluster.
   fields.take('status');
   fields.end();
@@ -42,6 +54,7 @@ export function podFromKubernetes(name: AcName, document: unknown, offered: Offe
       `pod ${name}: ${findings.lines.length === 1 ? 'a field of the Pod has' : 'fields of the Pod have'} no meaning on a device: ${findings.lines.join('; ')}`,
     );
   }
+  if (missing[0] !== undefined) throw missing[0];
   const given = new Map(about.annotations.map((one) => [one.name, one.value]));
   if (!given.has('wherry/network')) given.set('wherry/network', draft.network);
   const memory = [given.get('wherry/memory-volumes') ?? [], draft.memory].flat();
@@ -62,7 +75,12 @@ function readMetadata(fields: Fields) {
   // `podman kube generate` writes it.
   fields.take('creationTimestamp');
   const annotations = Object.entries(fields.texts('annotations'));
-  const isOurs = ([key]: [string, string]) => key.startsWith('wherry/') && isAcIdentifier(key);
+  const isOurs = ([key]: [string, string]) => key.startsWith('wherry/');
+  for (const [key] of annotations.filter(isOurs)) {
+    if (!podAnnotations.has(key)) {
+      fields.findings.add(`metadata.annotations.${key}`, 'is not an annotation of a pod');
+    }
+  }
   return {
     annotations: annotations.filter(isOurs).map(([key, value]) => ({ name: key, value })),
     notes: Object.fromEntries(annotations.filter((one) => !isOurs(one))),
@@ -70,7 +88,7 @@ function readMetadata(fields: Fields) {
   };
 }
 
-function readSpec(fields: Fields, name: string, offered: OfferedImages) {
+function readSpec(fields: Fields, name: string, offered: OfferedImages, missing: Refusal[]) {
   const policy = fields.string('restartPolicy') ?? 'Always';
   if (!Object.hasOwn(restarts, policy)) {
     fields.findings.add(fields.at('restartPolicy'), `expected ${Object.keys(restarts).join(', ')}`);
@@ -103,8 +121,16 @@ function readSpec(fields: Fields, name: string, offered: OfferedImages) {
       portNames.add(name);
       return name;
     },
-    imageOf: (reference: string, container: string) =>
-      offered.find(reference, `pod ${name}, container ${container}`),
+    hostNetwork: network === 'host',
+    imageOf: (reference: string, container: string) => {
+      try {
+        return offered.find(reference, `pod ${name}, container ${container}`);
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        missing.push(error);
+        return undefined;
+      }
+    },
   };
   // One after the other, each to its end; the containers start after the last one.
   let before: string | undefined;
@@ -162,8 +188,9 @@ function readVolume(fields: Fields, group: number | undefined) {
     return host.string('path') ?? '';
   });
   if (source !== undefined) return { volume: { name, kind: 'host', source } };
-  if (!fields.has('emptyDir')) fields.findings.add(fields.path, 'expected emptyDir or hostPath');
+  // As in Kubernetes, a volume without a source is an `emptyDir`.
   const size = fields.object('emptyDir', readMemorySize);
+  if (fields.rest.length > 0) fields.findings.add(fields.path, 'expected emptyDir or hostPath');
   const owner = group === undefined ? { mode: '0777' } : { mode: '2777', gid: group };
   const volume = { name, kind: 'empty', ...owner };
   return size === undefined ? { volume } : { volume, memory: `${name}=${size}` };

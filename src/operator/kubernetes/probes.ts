@@ -28,7 +28,8 @@ export function probeAnnotations(
   container: Fields,
   ports: ReadonlyMap<string, number>,
 ): readonly Annotation[] {
-  if (container.take('livenessProbe') !== undefined) {
+  if (container.has('livenessProbe')) {
+    container.take('livenessProbe');
     container.findings.add(
       container.at('livenessProbe'),
       'a probe never restarts an app here; let it end by itself, or use a readinessProbe to have an update undone',
@@ -42,7 +43,9 @@ export function probeAnnotations(
   if (startup?.action !== undefined && startup.action.value !== probe.action.value) {
     container.findings.add(container.at('startupProbe'), 'has another action than readinessProbe');
   }
-  const startSeconds = probe.delay + (startup === undefined ? 0 : startup.period * startup.failures);
+  // Both delays begin with the container.
+  const startupSeconds = startup === undefined ? 0 : startup.delay + startup.period * startup.failures;
+  const startSeconds = Math.max(probe.delay, startupSeconds);
   return [
     probe.action,
     { name: 'wherry/probe-interval', value: String(probe.period) },

@@ -56,7 +56,7 @@ export function readContainerSecurity(fields: Fields): Security & {
     ...(readOnlyRoot === undefined ? {} : { readOnlyRoot }),
     isolators: [
       ...(capabilities ?? []),
-      ...(escalation === false ? [{ name: 'os/linux/no-new-privileges', value: true }] : []),
+      ...(escalation === undefined ? [] : [{ name: 'os/linux/no-new-privileges', value: !escalation }]),
     ],
   };
 }
@@ -71,13 +71,11 @@ function capabilityIsolators(
   const full = (name: string): string => `CAP_${name.toUpperCase().replace(/^CAP_/, '')}`;
   const [added, without] = [add.map(full), drop.map(full)];
   if (added.includes('CAP_ALL')) findings.add(`${path}.add`, 'an app cannot get ALL; name the capabilities');
-  const dropped = new Set(without.includes('CAP_ALL') ? defaultCapabilities : without);
-  const kept = [
-    ...new Set([
-      ...defaultCapabilities.filter((name) => !dropped.has(name)),
-      ...added.filter((name) => name !== 'CAP_ALL'),
-    ]),
-  ];
+  const own = without.includes('CAP_ALL') ? [] : defaultCapabilities;
+  // As in container engines, one that is both added and dropped by name is dropped.
+  const kept = [...new Set([...own, ...added])].filter(
+    (name) => name !== 'CAP_ALL' && !without.includes(name),
+  );
   if (add.length === 0 && drop.length === 0) return [];
   // A retain-set cannot be empty.
   return kept.length === 0

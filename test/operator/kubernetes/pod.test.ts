@@ -54,8 +54,15 @@ const limited = image('example.com/limited', '4.0', {
   exec: ['/run'],
   isolators: [{ name: 'resource/memory', value: { limit: '64Mi' } }],
 });
+const guarded = image('example.com/guarded', '6.0', {
+  exec: ['/run'],
+  isolators: [
+    { name: 'os/linux/no-new-privileges', value: true },
+    { name: 'os/linux/seccomp-retain-set', value: { set: ['@appc.io/all'] } },
+  ],
+});
 const bare = image('example.com/bare', '5.0', {});
-const offered = new OfferedImages([web, agent, checked, limited, bare]);
+const offered = new OfferedImages([web, agent, checked, limited, guarded, bare]);
 
 const read = (yaml: string) =>
   parsePodManifest(podFromKubernetes(parseAcName('web'), load(yaml), offered).pod.manifest);
@@ -363,9 +370,13 @@ spec:
 
   it.each([
     ['capabilities: {}', []],
-    ['allowPrivilegeEscalation: true', []],
+    ['allowPrivilegeEscalation: true', ['os/linux/no-new-privileges']],
     ['allowPrivilegeEscalation: false', ['os/linux/no-new-privileges']],
     ['capabilities: { add: [net_admin, CAP_SYS_TIME] }', ['CAP_NET_ADMIN', 'CAP_SYS_TIME']],
+    [
+      'capabilities: { add: [NET_ADMIN, SYS_TIME, NET_RAW], drop: [net_raw] }',
+      ['CAP_NET_ADMIN', 'CAP_SYS_TIME'],
+    ],
   ])('gets what its security context adds: %s', (context, expected) => {
     const isolators = container(`securityContext: { ${context} }`)?.app?.isolators ?? [];
     const added = isolators.flatMap(({ name, value }) =>
@@ -385,6 +396,45 @@ spec:
       { name: 'resource/memory', value: { limit: '32Mi' } },
     ]);
     expect(limited('resources: { limits: { cpu: 1 } }')).toMatchObject([own, { name: 'resource/cpu' }]);
+  });
+
+  it('has its own security settings in place of those of its image', () => {
+    const isolators = (context: string) =>
+      read(
+        `{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: guarded.aci, securityContext: { ${context} } }] } }`,
+      ).apps[0]?.app?.isolators;
+    expect(isolators('')).toMatchObject([
+      { name: 'os/linux/no-new-privileges', value: true },
+      { name: 'os/linux/seccomp-retain-set' },
+    ]);
+    expect(
+      isolators('allowPrivilegeEscalation: true, seccompProfile: { type: RuntimeDefault }'),
+    ).toMatchObject([{ name: 'os/linux/no-new-privileges', value: false }]);
+  });
+
+  it('[C299] takes a field without a value as absent', () => {
+    const { apps, volumes } = read(`
+apiVersion: v1
+kind: Pod
+spec:
+  nodeSelector:
+  volumes: [{ name: data, configMap: null }]
+  initContainers: [{ name: setup, image: web.aci, restartPolicy: null, startupProbe: null }]
+  containers: [{ name: web, image: web.aci, livenessProbe: null, lifecycle: null, envFrom: null }]
+`);
+    expect(apps[0]?.annotations).toContainEqual({ name: 'wherry/once', value: 'true' });
+    expect(volumes).toMatchObject([{ name: 'data', kind: 'empty' }]);
+  });
+
+  it.each([
+    ['', '1', '20'],
+    ['initialDelaySeconds: 60,', '1', '80'],
+    ['initialDelaySeconds: 60,', '90', '90'],
+  ])('has time to start from both probes: %s %s', (startup, delay, seconds) => {
+    const app = container(`
+readinessProbe: { tcpSocket: { port: 80 }, initialDelaySeconds: ${delay} }
+startupProbe: { tcpSocket: { port: 80 }, ${startup} periodSeconds: 5, failureThreshold: 4 }`);
+    expect(app?.annotations).toContainEqual({ name: 'wherry/probe-start-period', value: seconds });
   });
 
   it('has the startup probe if there is no other', () => {
@@ -483,6 +533,22 @@ spec:
     [
       '{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: none.aci }] } }',
       'pod web, container web: no image none.aci was given',
+    ],
+    [
+      '{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: none.aci, lifecycle: {} }], nodeName: a } }',
+      'spec.containers[0].lifecycle; spec.nodeName',
+    ],
+    [
+      '{ apiVersion: v1, kind: Pod, metadata: { annotations: { wherry/stop-signal: SIGINT } }, spec: { containers: [{ name: web, image: web.aci }] } }',
+      'metadata.annotations.wherry/stop-signal: is not an annotation of a pod',
+    ],
+    [
+      '{ apiVersion: v1, kind: Pod, metadata: { annotations: { wherry/network: lan } }, spec: { hostNetwork: true, containers: [{ name: web, image: web.aci }] } }',
+      'spec.hostNetwork: the annotation wherry/network names the network lan',
+    ],
+    [
+      '{ apiVersion: v1, kind: Pod, spec: { hostNetwork: true, containers: [{ name: web, image: web.aci, ports: [{ containerPort: 80, hostPort: 8080 }] }] } }',
+      'ports[0].hostPort: expected 80: nothing forwards ports of the host network',
     ],
     [
       '{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: web.aci, securityContext: { runAsNonRoot: true } }] } }',

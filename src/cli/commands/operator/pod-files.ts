@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { CORE_SCHEMA, loadAll, mergeTag, YAMLException } from 'js-yaml';
-import type { AcName } from '../../../image/appc/index.ts';
+import { type AcName, parseJson, SchemaFault } from '../../../image/appc/index.ts';
 import { type OfferedImages, type ReifiedPod, reifyPod } from '../../../operator/fleet/index.ts';
 import { isKubernetes, podFromKubernetes } from '../../../operator/kubernetes/index.ts';
 import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
@@ -15,17 +15,34 @@ const maxFileBytes = 1 << 20;
 export async function podFromFile(name: AcName, path: string, offered: OfferedImages): Promise<ReifiedPod> {
   const text = await readPodFile(path);
   // JSON is YAML, but a YAML parser's message on broken JSON would mislead.
-  const value = text.trimStart().startsWith('{') ? fromJson(text) : fromYaml(name, path, text);
-  return isKubernetes(value) ? podFromKubernetes(name, value, offered) : reifyPod(name, text, offered);
+  const isJson = text.trimStart().startsWith('{');
+  const value = isJson ? fromJson(name, path, text) : fromYaml(name, path, text);
+  if (isKubernetes(value)) return podFromKubernetes(name, value, offered);
+  if (isJson) return reifyPod(name, text, offered);
+  throw new Refusal(
+    'pod-manifest-invalid',
+    `pod ${name}: ${path} has no apiVersion; expected a Kubernetes Pod, or a pod manifest in JSON`,
+  );
 }
 
-/** Undefined for what is not JSON: `reifyPod` then refuses the text. */
-function fromJson(text: string): unknown {
+/**
+ * Undefined for what is not JSON: `reifyPod` then refuses the text. Of a key that is there twice,
+ * `JSON.parse` would drop one.
+ */
+function fromJson(name: AcName, path: string, text: string): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch {
     return undefined;
   }
+  try {
+    parseJson(Buffer.from(text), { maxBytes: 4 * maxFileBytes, maxDepth: 64, maxValues: maxFileBytes });
+  } catch (cause) {
+    if (!(cause instanceof SchemaFault)) throw cause;
+    throw new Refusal('input-invalid', `pod ${name}: ${path}: ${cause.message}`, { cause });
+  }
+  return value;
 }
 
 /**

@@ -113,6 +113,7 @@ describe('wherry pod validate', () => {
     });
     expect((await run('a: [')).err).toContain('neither JSON nor YAML');
     expect((await run('---\n')).status).toBe(65);
+    expect((await run('kind: Pod\n')).err).toContain('has no apiVersion; expected a Kubernetes Pod');
   });
 
   it('[C185] accepts manifests with a byte order mark, as Windows tools write them (RFC 8259 §8.1)', async () => {
@@ -151,6 +152,22 @@ describe('wherry pod validate', () => {
     const run = await validate(app, pod);
     expect(run).toMatchObject({ status, out: '' });
     expect(run.err).toContain(`(${code})`);
+  });
+
+  it.each([
+    [
+      '{"apiVersion":"v1","kind":"Pod","spec":{"hostNetwork":true,"hostNetwork":false,"containers":[{"name":"main","image":"web.aci"}]}}',
+      '/spec/hostNetwork: the key is there twice',
+    ],
+    [
+      '{"apps":[{"name":"main","image":"web.aci","readOnlyRootFS":true,"readOnlyRootFS":false}]}',
+      '/apps/0/readOnlyRootFS: the key is there twice',
+    ],
+  ])('[C314] refuses a key that is there twice: %s', async (text, words) => {
+    await writeFile(at('twice.json'), text);
+    const run = await wherry(['pod', 'validate', at('twice.json'), '--image', at('web.aci')]);
+    expect(run).toMatchObject({ status: 64, out: '' });
+    expect(run.err).toContain(words);
   });
 
   it('lists every field of a Kubernetes Pod that has no meaning', async () => {
