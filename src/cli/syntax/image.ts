@@ -188,7 +188,9 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     });
   image
     .command('extract <file> <dir>')
-    .description("unpack an image's root file system into a new directory; owners are kept as root only")
+    .description(
+      "unpack an image's root file system into a new directory; owners and file capabilities are kept as root only",
+    )
     .addHelpText('after', example('wherry image extract web.aci rootfs'))
     .action(async (file: string, directory: string, _options: object, command: Command) => {
       const { extractImage } = await import('../commands/operator/image-contents.ts');

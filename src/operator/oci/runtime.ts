@@ -23,7 +23,13 @@ export interface AppDraft {
   readonly workingDirectory: string;
   readonly environment: readonly { readonly name: string; readonly value: string }[];
   readonly mountPoints: readonly { readonly name: string; readonly path: string }[];
-  readonly ports: readonly { readonly name: string; readonly protocol: string; readonly port: number }[];
+  readonly ports: readonly {
+    readonly name: string;
+    readonly protocol: string;
+    readonly port: number;
+    /** Ports from `port` on; one by default. */
+    readonly count?: number;
+  }[];
   readonly userAnnotations?: Readonly<Record<string, string>>;
 }
 
@@ -206,7 +212,14 @@ export function configOf(
   const member = (key: string, value: JsonValue | undefined) => (value === undefined ? {} : { [key]: value });
   return {
     ...member('User', isRoot ? undefined : hasDefaultGroup ? app.user : `${app.user}:${app.group}`),
-    ...member('ExposedPorts', keys(app.ports.map(({ port, protocol }) => `${port}/${protocol}`))),
+    ...member(
+      'ExposedPorts',
+      keys(
+        app.ports.flatMap(({ port, protocol, count = 1 }) =>
+          Array.from({ length: count }, (_, index) => `${port + index}/${protocol}`),
+        ),
+      ),
+    ),
     ...member(
       'Env',
       app.environment.length > 0 ? app.environment.map(({ name, value }) => `${name}=${value}`) : undefined,

@@ -11,6 +11,7 @@ import { readArchive } from '../../image/aci/index.ts';
 import { readInput, statImage, withScratch, writeOutput } from '../build/index.ts';
 import { labelValue, serializeImageManifest, type ImageManifest } from '../../image/appc/index.ts';
 import { localErrorOf, Refusal, refusalAt } from '../../core/refusal/index.ts';
+import { lostSettings } from './lost-settings.ts';
 import { ociPlatform } from './platform.ts';
 import { configOf, type AppDraft } from './runtime.ts';
 
@@ -26,11 +27,13 @@ export interface WrittenOciImage {
   /** Of the image's manifest. */
   readonly digest: string;
   readonly tag: string;
+  /** What an OCI image cannot express, in words. */
+  readonly warnings: readonly string[];
 }
 
 /**
- * Writes an App Container Image as an OCI layout with one layer. An image with dependencies is
- * refused.
+ * Writes an App Container Image as an OCI layout with one layer. An image with dependencies, or
+ * whose user is the owner of a file, is refused.
  * @throws Refusal `not-found`, `archive-…`, `image-…`, `input-invalid` when the output exists
  *   already
  */
@@ -68,6 +71,13 @@ async function writeLayout(options: ToOciOptions, layout: string): Promise<Writt
       `${options.file} has dependencies or a path whitelist, which OCI images do not have; convert the output of "wherry image render"`,
     );
   }
+  const owner = [manifest.app?.user, manifest.app?.group].find((name) => name?.startsWith('/') === true);
+  if (owner !== undefined) {
+    throw new Refusal(
+      'input-invalid',
+      `${options.file} runs as the owner of ${owner}, which an OCI image cannot; name user and group with "wherry image patch"`,
+    );
+  }
   const config = await writeBlob(
     blobs,
     'application/vnd.oci.image.config.v1+json',
@@ -86,7 +96,7 @@ async function writeLayout(options: ToOciOptions, layout: string): Promise<Writt
     join(layout, 'index.json'),
     JSON.stringify({ schemaVersion: 2, manifests: [{ ...image, annotations }] }),
   );
-  return { digest: image.digest, tag };
+  return { digest: image.digest, tag, warnings: lostSettings(manifest) };
 }
 
 interface BlobDescriptor {

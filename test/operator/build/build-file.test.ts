@@ -190,6 +190,26 @@ describe('an image from a directory (aci.md#image-archives: "All files MUST main
       { name: 'user.note', value: Buffer.from('kept') },
     ]);
   });
+
+  it.runIf(process.getuid?.() === 0)('[C319] is the same again after it was extracted as root', async () => {
+    const capability = Buffer.from('0100000200040000000000000000000000000000', 'hex');
+    writeFileSync(
+      at('noted.aci'),
+      tar(
+        { name: 'manifest', body: '{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/x"}' },
+        { name: 'rootfs/', type: '5', mode: 0o3711, uid: 9 },
+        { name: 'rootfs/link', type: '2', linkname: 'rootfs/ping', mode: 0o777 },
+        pax({ 'SCHILY.xattr.user.note': 'kept', 'SCHILY.xattr.security.capability': capability }),
+        { name: 'rootfs/ping', body: 'x', mode: 0o4755, uid: 7 },
+        { name: 'rootfs/same', type: '1', linkname: 'rootfs/ping', mode: 0o4755, uid: 7 },
+      ),
+    );
+    expect(await wherry(['image', 'extract', at('noted.aci'), at('out')])).toMatchObject({ status: 0 });
+    await wherry(['image', 'build', at('out'), '--name', 'example.com/x', '-o', at('again.aci')]);
+    const entries = async (file: string) =>
+      (await inspectArchive(createReadStream(file), defaultArchiveLimits)).list.slice(1);
+    expect(await entries(at('again.aci'))).toEqual(await entries(at('noted.aci')));
+  });
 });
 
 describe('wherry image patch', () => {

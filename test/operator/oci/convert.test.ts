@@ -373,6 +373,53 @@ describe('wherry image to-oci', () => {
     }
   });
 
+  it('[C327] prints a note for each kind of setting that OCI images do not have', async () => {
+    mkdirSync(at('rich'));
+    const rich = async (app: object) => {
+      const manifest = {
+        ...{ acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/rich' },
+        labels: [{ name: 'channel', value: 'stable' }],
+        annotations: [
+          { name: 'homepage', value: 'https://example.com' },
+          { name: 'wherry/probe-tcp', value: '80' },
+          { name: 'wherry/stop-signal', value: 'SIGQUIT' },
+        ],
+        app: { exec: ['/x'], user: '0', group: '0', ...app },
+      };
+      const bytes = Buffer.from(JSON.stringify(manifest));
+      await buildAci({ root: at('rich'), output: at('rich.aci'), compression: 'none', manifest: bytes });
+      return await wherry(['image', 'to-oci', at('rich.aci'), '-o', at(`rich-${++count}`)]);
+    };
+    const { err } = await rich({
+      isolators: [{ name: 'resource/memory', value: { limit: '64Mi' } }],
+      eventHandlers: [{ name: 'pre-start', exec: ['/x'] }],
+      supplementaryGIDs: [5],
+      mountPoints: [{ name: 'site', path: '/site', readOnly: true }],
+      ports: [{ name: 'web', protocol: 'tcp', port: 80, count: 2, socketActivated: true }],
+      userLabels: { team: 'shop' },
+    });
+    expect(err.trim().split('\n')).toEqual([
+      ...[
+        ...['labels: channel', 'annotations: homepage, wherry/probe-tcp', 'isolators: resource/memory'],
+        ...['event handlers: pre-start', 'supplementary groups: 5', 'read-only mount points: site'],
+        ...['socket activation of ports: web', 'user labels: team'],
+      ].map((words) => `note: the OCI image is without the ${words}`),
+      'note: it has no label arch, which OCI requires: the OCI image is for amd64',
+    ]);
+    const { manifest, warnings } = await convert(at(`rich-${count}`));
+    expect(manifest.app?.ports.map(({ port }) => port)).toEqual([80, 81]);
+    expect(warnings).toEqual([]);
+    expect(await rich({ group: '/x' })).toMatchObject({
+      status: 64,
+      err: expect.stringContaining('runs as the owner of /x, which an OCI image cannot') as string,
+    });
+  });
+
+  it('loses nothing of an image that was converted from OCI', async () => {
+    await convert(`${layout}:app`);
+    expect((await toOci({ file: at(`${count}.aci`), output: at('whole') })).warnings).toEqual([]);
+  });
+
   it('writes one file, the same each time', async () => {
     await convert(`${layout}:app`);
     const file = at(`${count}.aci`);

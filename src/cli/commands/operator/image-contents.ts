@@ -71,7 +71,8 @@ export async function catManifest(
 
 /**
  * `wherry image extract`: the archive is checked and re-encoded on its way to GNU tar, which
- * unpacks it into a new directory. What was unpacked of a bad archive is removed.
+ * unpacks it into a new directory, as root with owners and file capabilities. What was unpacked of
+ * a bad archive is removed.
  */
 export async function extractImage(context: Context, file: string, directory: string): Promise<void> {
   makeNew(directory);
@@ -79,10 +80,12 @@ export async function extractImage(context: Context, file: string, directory: st
   const owner = isRoot ? ['--same-owner', '--numeric-owner'] : ['--no-same-owner'];
   const args = [
     '--extract',
-    '--strip-components=1',
+    // Names and targets of hard links, not those of symbolic links.
+    '--transform=s,^rootfs/*,./,S',
     '--preserve-permissions',
     '--xattrs',
     '--xattrs-include=user.*',
+    ...(isRoot ? ['--xattrs-include=security.capability'] : []),
   ];
   const child = spawn('tar', [...args, ...owner, '-C', directory, 'rootfs'], {
     stdio: ['pipe', 'inherit', 'pipe'],

@@ -92,6 +92,7 @@ export async function imageToOci(
   flags: { readonly output: string; readonly tag?: string },
 ): Promise<void> {
   const written = await toOci({ file, ...flags });
+  for (const warning of written.warnings) context.terminal.err(`note: ${warning}\n`);
   if (context.json) context.terminal.out(JSON.stringify({ output: flags.output, ...written }));
   else context.terminal.out(`${flags.output}: ${written.tag}, ${written.digest}`);
 }
