@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
@@ -101,8 +102,10 @@ interface BuildFile {
 
 async function readBuildFile(path: string): Promise<BuildFile> {
   let table: Record<string, unknown>;
+  const bytes = await readFile(path);
+  if (!isUtf8(bytes)) throw new Refusal('input-invalid', `${path} is not a build file: it is not UTF-8`);
   try {
-    table = parse(await readFile(path, 'utf8'));
+    table = parse(bytes.toString());
   } catch (cause) {
     if (!(cause instanceof TomlError)) throw cause;
     throw new Refusal(
@@ -120,11 +123,11 @@ async function readBuildFile(path: string): Promise<BuildFile> {
   if (!isTable(manifest)) throw wrong('manifest', 'expected a table with the keys of an image manifest');
   if (!Array.isArray(put)) throw wrong('put', 'expected [[put]]');
   const json = { acKind: 'ImageManifest', acVersion: '0.8.11', ...manifest };
-  const bytes = Buffer.from(JSON.stringify(json));
-  parseImageManifest(bytes);
+  const manifestBytes = Buffer.from(JSON.stringify(json));
+  parseImageManifest(manifestBytes);
   return {
     base,
-    manifest: bytes,
+    manifest: manifestBytes,
     put: put.map((one: unknown, index) => readPut(one, (problem) => wrong(`put ${index + 1}`, problem))),
   };
 }

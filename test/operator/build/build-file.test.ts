@@ -159,6 +159,14 @@ mode = "0750"
     expect(readdirSync(directory)).toHaveLength(before + 1);
   });
 
+  it('[C328] is refused if it is not UTF-8', async () => {
+    writeFileSync(at('web.toml'), Buffer.from(`${manifest}# caf\u00e9\n`, 'latin1'));
+    expect(await wherry(['image', 'build', at('web.toml'), '-o', at('web.aci')])).toMatchObject({
+      status: 64,
+      err: expect.stringContaining('web.toml is not a build file: it is not UTF-8') as string,
+    });
+  });
+
   it('refuses options that the file sets', async () => {
     writeFileSync(at('web.toml'), manifest);
     const run = await wherry([

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { readFile, stat } from 'node:fs/promises';
 import { CORE_SCHEMA, loadAll, mergeTag, YAMLException } from 'js-yaml';
 import { type AcName, parseJson, SchemaFault } from '../../../image/appc/index.ts';
@@ -73,8 +74,10 @@ async function readPodFile(path: string): Promise<string> {
         'input-invalid',
         `the pod ${path} has ${size} bytes; at most ${maxFileBytes} are read`,
       );
+    const bytes = await readFile(path);
+    if (!isUtf8(bytes)) throw new Refusal('input-invalid', `the pod ${path} is not UTF-8`);
     // Windows tools put a byte order mark before UTF-8; parsers may ignore it (RFC 8259 §8.1).
-    return (await readFile(path, 'utf8')).replace(/^\ufeff/, '');
+    return bytes.toString().replace(/^\ufeff/, '');
   } catch (cause) {
     if (cause instanceof Refusal) throw cause;
     throw unreadableFile(`the pod manifest ${path}`, cause);

@@ -170,6 +170,16 @@ describe('wherry pod validate', () => {
     expect(run.err).toContain(words);
   });
 
+  it.each([
+    'apiVersion: v1\nkind: Pod\nspec: { containers: [{ name: main, image: web.aci, args: [caf\u00e9] }] }\n',
+    '{"apps":[{"name":"main","image":"web.aci","annotations":[{"name":"note","value":"caf\u00e9"}]}]}',
+  ])('[C328] refuses a file that is not UTF-8: %j', async (text) => {
+    await writeFile(at('latin.yaml'), Buffer.from(text, 'latin1'));
+    const run = await wherry(['pod', 'validate', at('latin.yaml'), '--image', at('web.aci')]);
+    expect(run).toMatchObject({ status: 64, out: '' });
+    expect(run.err).toContain('latin.yaml is not UTF-8');
+  });
+
   it('lists every field of a Kubernetes Pod that has no meaning', async () => {
     await writeFile(
       at('bad.yaml'),
