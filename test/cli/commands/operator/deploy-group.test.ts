@@ -257,7 +257,7 @@ describe('commands for a group', () => {
     await list('crane-1', 'crane-3');
     const unknown = await deploy();
     expect(unknown).toMatchObject({ status: 70 });
-    expect(unknown.err).toContain('the key of crane-1 and of 1 more devices of kitchen is not known');
+    expect(unknown.err).toContain('the key of crane-1 and of 1 more devices is not known');
     for (const [index, { publicKey }] of keys.entries()) {
       await writeFile(at('device.asc'), publicKey);
       await run('fleet', 'key', 'add', `crane-${index + 1}`, at('device.asc'));
