@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { isAcName } from '../../image/appc/index.ts';
 import { isRefusal, Refusal, unreadableFile } from '../../core/refusal/index.ts';
 import {
+  alreadyVerified,
+  decodeDesiredState,
   decodeEnvelope,
   type DesiredSecret,
   type DesiredState,
@@ -61,7 +63,8 @@ export function namedSecrets(values: readonly SecretValue[]): readonly DesiredSe
 
 /**
  * The message for `device`, or for a group by `@NAME`, that carries the signed `envelope`. It is
- * encrypted if the key of the device is known; for a group, if there are values.
+ * encrypted if the key of the device is known; for a group, if it names secrets, also without their
+ * values: the pods of such a command are in the open at no time.
  *
  * @throws Refusal `device-key-missing` when there are values and no key: a secret is never sent
  *   unencrypted. For a group also `usage` when `fleet.toml` does not list its devices, and
@@ -74,12 +77,17 @@ export async function messageFor(
   values: readonly SecretValue[],
 ): Promise<Uint8Array> {
   if (device.startsWith('@')) {
-    if (values.length === 0) return envelope;
+    if (values.length === 0 && !namesSecrets(envelope)) return envelope;
     return await groupMessage(fleet, device.slice(1), envelope, values);
   }
   if (values.length > 0) return await encrypted(envelope, values, await requireDeviceKeys(fleet, [device]));
   const key = await fleet.deviceKey(device);
   return key === undefined ? envelope : await encrypted(envelope, values, [key.armored]);
+}
+
+function namesSecrets(envelope: Uint8Array): boolean {
+  const payload = alreadyVerified(decodeEnvelope(envelope).payload, 'own-history');
+  return (decodeDesiredState(payload).secrets ?? []).length > 0;
 }
 
 /**
