@@ -53,7 +53,9 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const { world, watch } = makeWorld(device, { sealed, isConnected: () => hasBroker });
 
   const visits = await readyToVisit({ systemd, disk, units: places.units }, config.broker, journal);
-  const brokers = await openBrokers(config.broker, { clock: systemClock, journal });
+  const brokers = await openBrokers(config.broker, {
+    ...{ clock: systemClock, journal, beforeEach: device.raiseClock },
+  });
   const session = new DeviceSession({
     fleet: config.fleet,
     device: config.device,

@@ -23,6 +23,8 @@ export const places = {
   /** The key of that service. It signs for pods, and is replaced only when it is lost. */
   metadataKey: '/var/lib/wherry/metadata-key',
   run: '/run/wherry',
+  /** The time to which a clock that was behind it was set in this boot. */
+  clockFloor: '/run/wherry/clock-floor',
   /** What wherryd writes for the local API: its last report, and settings. */
   record: '/run/wherry/record.json',
   /** The local API. systemd listens there, for wherry-api.service. */
