@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { RunOptions } from '../../qemu/index.ts';
 import type { DeviceReport } from '../../src/wire/report/report.ts';
 import { metadataUrl } from '../../src/device/metadata/index.ts';
@@ -139,6 +139,16 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
       expect(await status(urls.get('in-host') ?? '')).toBe('200');
     },
   );
+
+  it('[C274] answers running pods again after a removal and a new installation', async () => {
+    const both = ['in-host', 'in-bridge'];
+    await scene.board.check('dpkg -r wherry');
+    for (const one of both) expect(await ask(one, 'pod/uuid').catch(() => 'none')).toBe('none');
+    await scene.reinstall();
+    for (const one of both) {
+      await vi.waitFor(() => ask(one, 'pod/uuid'), { timeout: 60_000, interval: 500 });
+    }
+  });
 
   it('[A15.5] [C160] answers after a power cut without wherryd, and old signatures stay valid', async () => {
     const sign = `${urls.get('in-bridge')}/acMetadata/v1/pod/hmac/sign`;

@@ -153,8 +153,8 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     journal.log('warning', `the delay of restarts of wherryd could not be reset: ${String(error)}`);
   });
   stops.push(
-    runBySchedule('report.schedule', config.reportSchedule, () => reporter.look(), systemClock),
-    runBySchedule('gc.schedule', config.gcSchedule, () => garbage.begin(), systemClock),
+    runBySchedule(config.reportSchedule, () => reporter.look(), systemClock),
+    runBySchedule(config.gcSchedule, () => garbage.begin(), systemClock),
   );
   // After the pods and the connection: damage is only reported, so no pod waits for the check.
   const looking = world.check(keeper.state).then(

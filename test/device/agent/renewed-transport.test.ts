@@ -149,3 +149,19 @@ describe('a client certificate that is renewed in place', () => {
     await connection.close();
   });
 });
+
+describe('the files of the broker', () => {
+  const ports = { clock: new FakeClock(0), journal: { log: () => undefined } };
+
+  it.each(['ca', 'cert', 'key', 'passwordFile'])(
+    '[C275] are refused at the start if empty: %s',
+    async (file) => {
+      put(file === 'passwordFile' ? '\n' : '', 'empty');
+      const config = { urls: [url] as const, version: 4 as const, bootSpreadSeconds: 0, [file]: at('empty') };
+      await expect(openBrokers(config, ports)).rejects.toMatchObject({
+        code: 'config-invalid',
+        message: `wherry.toml: broker: ${at('empty')} is empty`,
+      });
+    },
+  );
+});
