@@ -2,11 +2,8 @@ import { once } from 'node:events';
 import { type AddressInfo, connect } from 'node:net';
 import { createServer } from 'node:tls';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
-<<<<<<< HEAD
 import { lacksOf } from '../../qemu/index.ts';
-=======
 import { loopbackCertificate } from '../support/loopback-certificate.ts';
->>>>>>> w-fleet
 import { itOn, oneBoard } from './board-choice.ts';
 import { busybox, busyboxScene } from './busybox-scene.ts';
 import type { BuiltImage, Scene } from './scene.ts';

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 import { createTask, type ParsedFields, validateDetailed } from 'node-cron';
-=======
-import { createTask } from 'node-cron';
->>>>>>> w-install
 import type { Clock } from '../../core/ports/index.ts';
 
 const minuteMs = 60_000;
@@ -14,17 +10,9 @@ const minuteMs = 60_000;
  * The library's own scheduler is not used. It visits every time of the expression that a jump
  * skips, and after a jump back it waits until the old time comes again.
  */
-<<<<<<< HEAD
-export function runBySchedule(key: string, expression: string, task: () => void, clock: Clock): () => void {
-  const { fields } = validateDetailed(expression);
-  if (fields === undefined) {
-    throw new Refusal('config-invalid', `wherry.toml: ${key} is not a cron expression: ${expression}`);
-  }
-  const matches = numbersMatcher(fields) ?? matcherOf(expression);
-=======
 export function runBySchedule(expression: string, task: () => void, clock: Clock): () => void {
-  const matches = matcherOf(expression);
->>>>>>> w-install
+  const { fields } = validateDetailed(expression);
+  const matches = (fields && numbersMatcher(fields)) ?? matcherOf(expression);
   // The library also takes expressions with a field of seconds before the five of crontab(5).
   const stepMs = expression.trim().split(/\s+/).length > 5 ? 1000 : minuteMs;
   const over = new AbortController();
