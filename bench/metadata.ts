@@ -43,20 +43,22 @@ export const metadataGroup: Group = {
         bound: board.name.includes('native') ? 10 : 100,
       },
       { name: 'the same; peer: a bare Node server', ours: middle('p99'), peer: middle('peer99') },
-      { name: `${often}: processor of a request, ms`, ours: middle('cpu') },
+      { name: `${often}: processor of a request, the service, ms`, ours: middle('service') },
+      { name: `${often}: processor of a request, its proxy, ms`, ours: middle('proxy') },
     ];
   },
 };
 
 /**
- * Milliseconds from the due time of a request to its answer; `cpu`, `client`: processor time of one
- * in the service and its proxy, and in the client.
+ * Milliseconds from the due time of a request to its answer; `service`, `proxy` and `client`:
+ * processor time of one.
  */
 interface Round {
   readonly first: number;
   readonly p50: number;
   readonly p99: number;
-  readonly cpu: number;
+  readonly service: number;
+  readonly proxy: number;
   readonly client: number;
   readonly peer50: number;
   readonly peer99: number;
@@ -75,10 +77,11 @@ function at(sorted: readonly number[], percent: number): number {
 async function ask(board: Board, unit: string): Promise<Round> {
   const output = await board.check(
     `set -eu -o pipefail
+    slice=/sys/fs/cgroup/system.slice
     spent() {
-      cat /sys/fs/cgroup/system.slice/wherry-metadata.service/cpu.stat \\
-        /sys/fs/cgroup/system.slice/system-wherry*metadata*.slice/*.service/cpu.stat |
-        awk '/^usage_usec/ { sum += $2 } END { print sum / 1000 }'
+      for unit in $slice/wherry-metadata.service $slice/system-wherry*metadata*.slice/*.service; do
+        awk '/^usage_usec/ { print $2 / 1000 }' $unit/cpu.stat
+      done
     }
     pid=$(systemctl show -P MainPID '${unit}')
     url=$(tr '\\0' '\\n' </proc/$pid/environ | sed -n 's/^AC_METADATA_URL=//p')/acMetadata/v1/pod/uuid
@@ -91,13 +94,17 @@ async function ask(board: Board, unit: string): Promise<Round> {
     ask http://127.0.0.1:8000/ ${requests}`,
     { stdin: asker, timeoutMs: 300_000 },
   );
-  const [first = [], , [before = 0] = [], ours = [], [client = 0] = [], [after = 0] = [], peer = []] = output
+  const [first = [], , before, beforeProxy, ours = [], client, after, afterProxy, peer = []] = output
     .trim()
     .split('\n')
     .map((line) => [JSON.parse(line) as number | number[]].flat().sort((a, b) => a - b));
+  const spent = ([from = 0]: readonly number[] = [], [to = 0]: readonly number[] = []): number =>
+    (to - from) / requests;
   return {
     ...{ first: at(first, 100), p50: at(ours, 50), p99: at(ours, 99) },
-    ...{ cpu: (after - before) / requests, client, peer50: at(peer, 50), peer99: at(peer, 99) },
+    service: spent(before, after),
+    proxy: spent(beforeProxy, afterProxy),
+    ...{ client: client?.[0] ?? Number.NaN, peer50: at(peer, 50), peer99: at(peer, 99) },
   };
 }
 
