@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -52,4 +52,18 @@ it('keeps the reason of its failure while it retries [C113]', async () => {
   again.kill('SIGKILL');
   await once(again, 'exit');
   await ports.close();
+});
+
+it('reports the plugin that was running when it took too long [C245]', async () => {
+  mkdirSync(at('run/attachments/pod-id'));
+  mkdirSync(at('run/names'));
+  writeFileSync(at('run/attachments/pod-id/network'), 'lan -\n');
+  writeFileSync(at('run/attachments/pod-id/plugin'), 'dhcp\n');
+  const down = (result: string) =>
+    call('/bin/sh', words('down'), { env: { ...process.env, SERVICE_RESULT: result } });
+  await down('timeout');
+  expect(failure()).toBe(
+    'pod-network-failed pod web: the plugin dhcp did not attach the network bridge in time\n',
+  );
+  expect(existsSync(at('run/attachments/pod-id'))).toBe(false);
 });
