@@ -1,4 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -52,6 +53,19 @@ it('keeps the reason of its failure while it retries [C113]', async () => {
   again.kill('SIGKILL');
   await once(again, 'exit');
   await ports.close();
+});
+
+it('refuses a UDP port that a process of the host has [C113]', async () => {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  const hex = port.toString(16).toUpperCase().padStart(4, '0');
+  writeFileSync(at('staged/ports'), `udp ${port} ${hex} 0100007F talk\n`);
+  await expect(call('/bin/sh', words('up'))).rejects.toMatchObject({ code: 1 });
+  socket.close();
+  expect(failure()).toBe(
+    `pod-port-taken pod web: ports/talk/hostPort: ${port}/udp is taken by a process of the host; stop it or choose another port\n`,
+  );
 });
 
 it('reports the plugin that was running when it took too long [C245]', async () => {
