@@ -72,6 +72,19 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     expect(await scene.board.check(status)).toBe('401');
   });
 
+  it('[C244] keeps its port in the network of the host from other pods', async () => {
+    const podPort = { name: 'http', protocol: 'tcp', port: 80 };
+    const thief = pod('thief', 'bridge', 'false');
+    const manifest = { ...thief.manifest, ports: [{ name: 'http', hostPort: 18112, podPort }] };
+    const set = [...networks.map((network) => pod(`in-${network}`, network)), { ...thief, manifest }];
+    expect(await scene.deploy(scene.desired(set))).toMatchObject({
+      outcome: 'refused',
+      code: 'pod-port-taken',
+      message:
+        "pod thief: ports/http/hostPort: 18112/tcp is taken by the metadata service of pod in-host in the host's network; choose another port",
+    });
+  });
+
   it('[C161] runs unprivileged outside wherryd, and reads only the documents of pods', async () => {
     await ask('in-host', 'pod/uuid');
     const pid = (await scene.board.check('systemctl show -P MainPID wherry-metadata.service')).trim();

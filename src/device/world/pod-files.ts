@@ -74,6 +74,12 @@ export class PodFiles {
       for (const parent of [dirname(directory.path), '.', '..'])
         await this.disk.syncDirectory(join(volumes, parent));
     }
+    // The operator's list may have had other plugins when the pod was staged before.
+    for (const name of await this.disk.list(join(home, 'network'))) {
+      if (pod.files.some(({ path }) => path === `network/${name}`)) continue;
+      await this.disk.remove(join(home, 'network', name));
+      this.isUnsynced = true;
+    }
     for (const { path, content, mode } of pod.files) await putSummed(path, content, mode);
     // Last, so that a list that was cut off lacks a unit.
     for (const { name, text } of pod.units) {

@@ -95,6 +95,18 @@ describe('the files of a pod', () => {
     expect(readFileSync(changed, 'utf8')).toBe('[Slice]\n');
   });
 
+  it('of its network are those of the list as it is now, also on the disk [C204]', async () => {
+    const config = (name: string) => ({ path: `network/${name}.json`, content: '{}\n', mode: 0o600 });
+    await files.write({ ...pod('one'), files: [config('10-bridge'), config('11-portmap')] });
+    await files.enable([pod('one')]);
+    const network = join(root, 'pods/one/network');
+    lasting.length = 0;
+    await files.write({ ...pod('one'), files: [config('10-bridge')] });
+    await files.enable([pod('one')]);
+    expect(readdirSync(network)).toEqual(['10-bridge.json']);
+    expect(lasting).toContain(network);
+  });
+
   it('include the volumes that outlive it, which stay unchanged', async () => {
     const { uid, gid } = statSync(root);
     const keptVolumes = [{ path: 'web/data', mode: 0o750, uid, gid }];
