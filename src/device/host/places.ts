@@ -32,6 +32,8 @@ export const places = {
   /** A directory for each program that the local API has run in an app. */
   exec: '/run/wherry/exec',
   units: '/etc/systemd/system',
+  /** What systemd keeps about units until the next boot. */
+  unitStates: '/run/systemd/units',
   crun: '/usr/bin/crun',
   /** Networks of the operator: configuration lists of CNI. */
   networks: '/etc/wherry/networks',

@@ -17,6 +17,8 @@ export interface PodPlaces {
   readonly metadataKey: string;
   /** The directory of units: /etc/systemd/system */
   readonly units: string;
+  /** systemd's files about units: /run/systemd/units */
+  readonly unitStates: string;
   /** The directory of mounted images: /run/wherry/images */
   readonly mounts: string;
 }
@@ -202,7 +204,7 @@ export class PodFiles {
   async remove(pods: readonly DeployedPod[], kept: readonly DeployedPod[]): Promise<void> {
     const shared = new Set(kept.flatMap(unitsOf));
     for (const unit of pods.flatMap(unitsOf)) {
-      if (!shared.has(unit)) await this.disk.remove(join(this.places.units, unit));
+      if (!shared.has(unit)) await this.removeUnit(unit);
     }
   }
 
@@ -218,6 +220,8 @@ export class PodFiles {
   }
 
   async removeUnit(name: string): Promise<void> {
+    // systemd 257 never removes what it writes for LogExtraFields=: a page of memory each.
+    await this.disk.remove(join(this.places.unitStates, `log-extra-fields:${name}`));
     await this.disk.remove(join(this.places.units, name));
   }
 

@@ -71,6 +71,7 @@ describe('the files of a pod', () => {
       pods: join(root, 'pods'),
       volumes: join(root, 'volumes'),
       units: join(root, 'units'),
+      unitStates: join(root, 'states'),
       mounts: join(root, 'mounts'),
       metadata: join(root, 'metadata'),
       metadataKey: join(root, 'metadata-key'),
@@ -170,10 +171,14 @@ describe('the files of a pod', () => {
     expect(existsSync(unit(timer))).toBe(false);
   });
 
-  it('are removed except those that another pod shares', async () => {
+  it('[C296] are removed except those that another pod shares', async () => {
     await files.write(pod('one'));
     await files.write(pod('two'));
+    const fields = ['one', 'two'].map((uuid) => `log-extra-fields:wherry-pod-web.${uuid}-main.service`);
+    mkdirSync(join(root, 'states'));
+    for (const name of fields) writeFileSync(join(root, 'states', name), '');
     await files.remove([pod('one')], [pod('two')]);
+    expect(readdirSync(join(root, 'states'))).toEqual(fields.slice(1));
     expect(existsSync(unit('wherry-pod-web.one-main.service'))).toBe(false);
     expect(existsSync(unit('run-wherry-images-0.mount'))).toBe(true);
     expect(existsSync(unit('wherry-pod-web.two-main.service'))).toBe(true);
