@@ -157,7 +157,7 @@ async function memoryOfUnit(board: Board, start: string, unit: string): Promise<
  * not count.
  */
 function processesOfAPod(unit: string): string {
-  return `count() { grep -lz . /proc/[0-9]*/cmdline 2>/dev/null | wc -l; }
+  return `count() { grep -lz . /proc/[0-9]*/cmdline 2>/dev/null | wc -l || true; } # a process may end meanwhile
     unit=$(systemctl list-units --plain --no-legend '${unit}' | cut -d' ' -f1)
     for round in 1 2 3 4 5; do
       with=$(count)

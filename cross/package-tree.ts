@@ -27,6 +27,7 @@ const copied: Readonly<Record<string, string>> = {
   'src/device/local-api/wherry-exec@.service': 'usr/lib/systemd/system/wherry-exec@.service',
   'src/device/pod/wherry-clock.service': 'usr/lib/systemd/system/wherry-clock.service',
   'src/device/pod/wherry-clock.timer': 'usr/lib/systemd/system/wherry-clock.timer',
+  'src/device/agent/wherry-floor.service': 'usr/lib/systemd/system/wherry-floor.service',
   'src/device/metadata/wherry-metadata.service': 'usr/lib/systemd/system/wherry-metadata.service',
   'src/device/metadata/wherry-metadata.socket': 'usr/lib/systemd/system/wherry-metadata.socket',
   'src/device/metadata/wherry-metadata-proxy@.service':

@@ -221,6 +221,8 @@ export interface RolloutStartFlags extends DatabaseFlags, ContentFlags, SigningF
 }
 
 export interface RolloutSignFlags extends DatabaseFlags, SigningFlags {
+  /** NAME=@FILE */
+  readonly secret?: readonly string[];
   readonly dryRun?: true;
 }
 

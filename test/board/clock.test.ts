@@ -1,4 +1,9 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect } from 'node:net';
+import { createServer } from 'node:tls';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { lacksOf } from '../../qemu/index.ts';
+import { loopbackCertificate } from '../support/loopback-certificate.ts';
 import { itOn, oneBoard } from './board-choice.ts';
 import { busybox, busyboxScene } from './busybox-scene.ts';
 import type { BuiltImage, Scene } from './scene.ts';
@@ -19,12 +24,15 @@ describe.each(oneBoard)('a device whose clock jumps on %s', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;
 
+  // Without its clock there is nothing to boot it for.
+  const hasClock = lacksOf(boardName).clock === undefined;
   beforeAll(async () => {
+    if (!hasClock) return;
     ({ scene, image } = await busyboxScene(boardName, {
       config: '[gc]\nschedule = "* * * * *"\n[report]\nschedule = "* * * * *"\n',
     }));
   });
-  afterAll(() => scene.stop());
+  afterAll(() => (hasClock ? scene.stop() : undefined));
 
   const resident = () => ({ name: 'resident', image });
   const nightly = () => ({
@@ -119,5 +127,37 @@ describe.each(oneBoard)('a device whose clock jumps on %s', (boardName) => {
     const minute = new Date(night).toISOString().slice(0, 16);
     await expect.poll(runs).toContain(minute);
     await scene.board.setClock(new Date());
+  });
+
+  itOn(boardName, 'clock')('connects by TLS after a boot in 1970 [C259]', async () => {
+    const { key, cert } = loopbackCertificate(['broker.test']);
+    const { port } = new URL(scene.brokerUrl);
+    const server = createServer({ key, cert }, (socket) => {
+      const plain = connect(Number(port), '127.0.0.1');
+      for (const side of [socket, plain]) side.on('error', () => [socket, plain].map((one) => one.destroy()));
+      socket.pipe(plain).pipe(socket);
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const tls = (server.address() as AddressInfo).port;
+    await scene.board.copyIn(Buffer.from(cert), '/etc/wherry/broker-ca.pem');
+    await scene.board.check(`echo '10.0.2.2 broker.test' >>/etc/hosts
+      sed -i 's|^url = .*|url = "mqtts://broker.test:${tls}"\nca = "/etc/wherry/broker-ca.pem"|' /etc/wherry/wherry.toml
+      systemctl restart wherryd`);
+    const desired = scene.desired([resident()]);
+    expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
+    // No time source, and nothing from which systemd takes a time.
+    await scene.board.check(
+      'systemctl mask systemd-timesyncd; rm -f /var/lib/systemd/timesync/clock /usr/lib/clock-epoch; sync',
+    );
+    const reports = scene.reports.length;
+    await scene.board.bootAgain({ hardwareClock: new Date(0) });
+    await scene.report(() => scene.reports.length > reports);
+    const now = Number(await scene.board.check('date +%s'));
+    expect(now).toBeGreaterThanOrEqual(desired.issued);
+    expect(now).toBeLessThan(Date.now() / 1000);
+    // The clock is not trusted by that: a command from an hour ahead of it is obeyed.
+    const ahead = { issued: desired.issued + 3600, expires: desired.issued + 7200 };
+    expect(await scene.deploy(scene.desired([resident()], ahead))).toMatchObject({ outcome: 'committed' });
+    server.close();
   });
 });

@@ -75,6 +75,6 @@ describe.each(oneBoard)('a device node of the host on %s', (boardName) => {
     );
     await scene.board.check(`mknod -m 600 ${node} ${numbers}`);
     await scene.board.waitFor(`systemctl is-active ${unitOf('writer')}`);
-    expect(await inApp('writer', `exec 3<>${node} && echo open`)).toBe('open');
+    await expect.poll(() => inApp('writer', `exec 3<>${node} && echo open`)).toBe('open');
   });
 });

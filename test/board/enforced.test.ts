@@ -232,6 +232,52 @@ describe.each(oneBoard)('what is reported as enforced on %s', (boardName) => {
     expect(msgmax.trim()).toBe('4096');
   });
 
+  const busybox = '/usr/bin/busybox';
+
+  itOn(boardName, 'controllers')('bounds processor time to a tenth [C51] [A14.2]', async () => {
+    const group = await groupOf('odd', 'main');
+    // Counted by the kernel: what the app used, and the periods in which it could have used more.
+    const counted = await scene.board.check(`set -e
+      of() { sed -n "s/^$1 //p" ${group}/cpu.stat; }
+      wherry exec odd main -- ${busybox} timeout 60 ${busybox} sh -c 'while :; do :; done' &
+      throttled=$(of nr_throttled)
+      until [ $(($(of nr_throttled) - throttled)) -ge 5 ]; do sleep 0.2; done
+      periods=$(of nr_periods) used=$(of usage_usec)
+      until [ $(($(of nr_periods) - periods)) -ge 100 ]; do sleep 0.2; done
+      echo "$(($(of usage_usec) - used)) $(($(of nr_periods) - periods))"
+      kill $!; wait $! || true`);
+    const [usedUs = 0, periods = 0] = counted.trim().split(' ').map(Number);
+    const share = usedUs / (periods * 33_300);
+    expect(share).toBeGreaterThan(0.9);
+    expect(share).toBeLessThan(1.1);
+  });
+
+  itOn(boardName, 'controllers')('lets no task begin above their number [C51] [A14.2]', async () => {
+    const group = await groupOf('whole', 'main');
+    const script = `for i in $(${busybox} seq 100); do ${busybox} sleep 15 & done`;
+    const { stderr } = await scene.board.run(`wherry exec whole main -- ${busybox} sh -c '${script}'`);
+    expect(stderr).toMatch(/resource temporarily unavailable/i);
+    const counted = await scene.board.check(
+      `cat ${group}/pids.peak; sed -n 's/^max //p' ${group}/pids.events`,
+    );
+    const [peak, refused] = counted.trim().split('\n').map(Number);
+    expect(peak).toBe(64);
+    expect(refused).toBeGreaterThan(0);
+  });
+
+  itOn(boardName, 'controllers')('bounds what is read from a disk in a second [C51] [A14.2]', async () => {
+    await scene.board.check(
+      'dd if=/dev/urandom of=/srv/ssd/data/file bs=1M count=10 2>/dev/null; sync; echo 3 >/proc/sys/vm/drop_caches',
+    );
+    // The clock of the board. A slow board only reads less in a second.
+    const uptime = 'read now rest </proc/uptime; echo $now';
+    const times = await scene.board.check(
+      `wherry exec shares main -- ${busybox} sh -c '${uptime}; ${busybox} cat /srv/file >/dev/null; ${uptime}'`,
+    );
+    const [start = 0, end = 0] = times.trim().split('\n').map(Number);
+    expect((10 << 20) / (end - start), times).toBeLessThan(5_000_000 * 1.15);
+  });
+
   itOn(boardName, 'controllers')('has no limit above the capacity of the device [C51]', () => {
     const memory = outcomeOf('shares').find(({ name }) => name === 'resource/memory');
     expect(memory).toMatchObject({

@@ -131,6 +131,11 @@ describe.each(oneBoard)('the local API on %s', (name) => {
       status: 400,
       body: { error: { code: 'input-invalid' } },
     });
+    // The unit of the network has no app.
+    await scene.board.check(
+      `systemd-run --quiet --wait -p LogExtraFields=WHERRY_POD=gone echo refused; journalctl --sync`,
+    );
+    expect(await get('pods/gone/logs?lines=1')).toMatchObject({ body: [{ app: '', text: 'refused' }] });
   });
 
   it('[C184] shows the probe, the network and the use of a pod', async () => {

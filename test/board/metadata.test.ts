@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { RunOptions } from '../../qemu/index.ts';
 import type { DeviceReport } from '../../src/wire/report/report.ts';
 import { metadataUrl } from '../../src/device/metadata/index.ts';
@@ -72,6 +72,19 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     expect(await scene.board.check(status)).toBe('401');
   });
 
+  it('[C244] keeps its port in the network of the host from other pods', async () => {
+    const podPort = { name: 'http', protocol: 'tcp', port: 80 };
+    const thief = pod('thief', 'bridge', 'false');
+    const manifest = { ...thief.manifest, ports: [{ name: 'http', hostPort: 18112, podPort }] };
+    const set = [...networks.map((network) => pod(`in-${network}`, network)), { ...thief, manifest }];
+    expect(await scene.deploy(scene.desired(set))).toMatchObject({
+      outcome: 'refused',
+      code: 'pod-port-taken',
+      message:
+        "pod thief: ports/http/hostPort: 18112/tcp is taken by the metadata service of pod in-host in the host's network; choose another port",
+    });
+  });
+
   it('[C161] runs unprivileged outside wherryd, and reads only the documents of pods', async () => {
     await ask('in-host', 'pod/uuid');
     const pid = (await scene.board.check('systemctl show -P MainPID wherry-metadata.service')).trim();
@@ -139,6 +152,16 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
       expect(await status(urls.get('in-host') ?? '')).toBe('200');
     },
   );
+
+  it('[C274] answers running pods again after a removal and a new installation', async () => {
+    const both = ['in-host', 'in-bridge'];
+    await scene.board.check('dpkg -r wherry');
+    for (const one of both) expect(await ask(one, 'pod/uuid').catch(() => 'none')).toBe('none');
+    await scene.reinstall();
+    for (const one of both) {
+      await vi.waitFor(() => ask(one, 'pod/uuid'), { timeout: 60_000, interval: 500 });
+    }
+  });
 
   it('[A15.5] [C160] answers after a power cut without wherryd, and old signatures stay valid', async () => {
     const sign = `${urls.get('in-bridge')}/acMetadata/v1/pod/hmac/sign`;

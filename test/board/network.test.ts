@@ -69,6 +69,23 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
   /** Waits for the page: a started app does not necessarily listen yet. */
   const get = async (url: string): Promise<string> =>
     (await scene.board.waitFor(`curl -sS --max-time 20 ${url}`)).stdout;
+  /** The answer of a server of UDP in the namespaces of an app, by a port of the host. */
+  const askUdp = async (pid: number, address: string, port: number): Promise<string> => {
+    const node = (script: string) => `/usr/bin/node -e "${script.replaceAll(/\s*\n\s*/g, ' ')}"`;
+    const echo = node(`
+      const socket = require('node:dgram').createSocket('udp6');
+      socket.on('message', (data, { port, address }) => socket.send('echo ' + data, port, address));
+      socket.bind(53);`);
+    const ask = node(`
+      const socket = require('node:dgram').createSocket('${address.includes(':') ? 'udp6' : 'udp4'}');
+      socket.on('message', (answer) => { console.log(String(answer)); process.exit(); });
+      setInterval(() => socket.send('hello', ${port}, '${address}'), 500);
+      setTimeout(() => process.exit(1), 150000);`);
+    await scene.board.check(`systemd-run --unit=echo -p NetworkNamespacePath=/proc/${pid}/ns/net ${echo}`);
+    const answer = await scene.board.check(ask);
+    await scene.board.check('systemctl stop echo');
+    return answer;
+  };
   /**
    * Everything that an attachment could leave behind. The plugin's shared chains stay, so they
    * exist before the first check.
@@ -233,21 +250,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     const report = await committed(
       scene.desired([pod('talk', 'bridge', { ports: [{ name: 'talk', hostPort: 5353 }] })]),
     );
-    const node = (script: string) => `/usr/bin/node -e "${script.replaceAll(/\s*\n\s*/g, ' ')}"`;
-    const echo = node(`
-      const socket = require('node:dgram').createSocket('udp4');
-      socket.on('message', (data, { port, address }) => socket.send('echo ' + data, port, address));
-      socket.bind(53);`);
-    const ask = node(`
-      const socket = require('node:dgram').createSocket('udp4');
-      socket.on('message', (answer) => { console.log(String(answer)); process.exit(); });
-      setInterval(() => socket.send('hello', 5353, '10.0.2.15'), 500);
-      setTimeout(() => process.exit(1), 150000);`);
-    await scene.board.check(
-      `systemd-run --unit=echo -p NetworkNamespacePath=/proc/${pidOf(report, 'talk')}/ns/net ${echo}`,
-    );
-    expect(await scene.board.check(ask)).toBe('echo hello\n');
-    await scene.board.check('systemctl stop echo');
+    expect(await askUdp(pidOf(report, 'talk'), '10.0.2.15', 5353)).toBe('echo hello\n');
   });
 
   it('[C110] is the network of the host for a pod that names none', async () => {
@@ -389,7 +392,12 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     const report = await committed(
       scene.desired([
         pod('web', 'bridge', { ports: [{ name: 'http', hostPort: 8080 }] }),
-        pod('other', 'bridge', { ports: [{ name: 'http', hostPort: 8081, hostIP: 'fd00:99::1' }] }),
+        pod('other', 'bridge', {
+          ports: [
+            { name: 'http', hostPort: 8081, hostIP: 'fd00:99::1' },
+            { name: 'talk', hostPort: 5353 },
+          ],
+        }),
       ]),
     );
     const addresses = report.pods[0]?.network?.addresses ?? [];
@@ -402,6 +410,8 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     // Through the device, and back to the same pod.
     expect(await getInside(pid, 'http://[fd00:99::1]:8081/')).toBe('hello from the pod');
     expect(await getInside(pid, 'http://[fd00:99::1]:8080/')).toBe('hello from the pod');
+    for (const address of ['10.0.2.15', 'fd00:99::1'])
+      expect(await askUdp(pid, address, 5353), address).toBe('echo hello\n');
     // The kernel refuses at once, so a client that tries ::1 before 127.0.0.1 does not wait.
     expect((await scene.board.run('curl -sS --max-time 20 http://[::1]:8080/')).status).toBe(7);
     expect((await scene.board.run('curl -sS --max-time 20 http://127.0.0.1:8081/')).status).toBe(7);

@@ -378,6 +378,35 @@ describe.each(everyRelease)('a package on %s', (name) => {
     await board.waitForUnit('wherryd.service');
   });
 
+  itOnce(name)(
+    '[C274] starts an enabled wherryd after a removal or a state that it could not read',
+    async () => {
+      // A removal, and an upgrade from a version that is older than the state.
+      for (const removal of ['dpkg -r wherry', 'true']) {
+        await board.check('cd /var/lib/wherry; echo later | tee state-a.cbor state-b.cbor');
+        expect((await board.run('systemctl restart wherryd.service')).status).toBe(1);
+        const result = await board.check('systemctl show -P ActiveState -P ExecMainStatus wherryd');
+        expect(result).toBe('78\nfailed\n');
+        await board.check(`${removal}; rm /var/lib/wherry/state-*.cbor`, { timeoutMs: 300_000 });
+        const failed = await board.check(`systemctl list-units --failed --plain --no-legend 'wherryd*'`);
+        expect(failed === '').toBe(removal !== 'true');
+        await board.check('dpkg -i /tmp/wherry.deb', { timeoutMs: 300_000 });
+        await board.waitForUnit('wherryd.service');
+      }
+    },
+  );
+
+  itOnce(name)('[C274] leaves a disabled wherryd disabled through upgrade and removal', async () => {
+    const enabled = async () => (await board.run('systemctl is-enabled wherryd')).stdout;
+    await board.check('systemctl disable --now wherryd; dpkg -i /tmp/wherry.deb', { timeoutMs: 300_000 });
+    expect(await enabled()).toBe('disabled\n');
+    await board.check('dpkg -r wherry; dpkg -i /tmp/wherry.deb', { timeoutMs: 300_000 });
+    expect(await enabled()).toBe('disabled\n');
+    const begun = 'systemctl list-jobs --plain --no-legend wherryd.service; systemctl is-active wherryd';
+    expect((await board.run(begun)).stdout).toBe('inactive\n');
+    await board.check('systemctl enable --now wherryd');
+  });
+
   itOnce(name)('stops the supervisor when removed and leaves the pods alone', async () => {
     // The test wrote the files of the pod. A starting supervisor would treat it as a leftover and
     // stop it, so none may start meanwhile.
@@ -385,7 +414,6 @@ describe.each(everyRelease)('a package on %s', (name) => {
     const pod = await mainPid('wherry-pod-one-app.service');
     await board.check('dpkg -r wherry', { timeoutMs: 300_000 });
     expect((await board.run('systemctl is-active wherryd.service')).stdout.trim()).toBe('inactive');
-    expect(await board.check('ls /etc/systemd/system/multi-user.target.wants')).not.toContain('wherryd');
     expect(await mainPid('wherry-pod-one-app.service')).toBe(pod);
     expect(await board.check('ls /var/lib/wherry')).toContain('pods');
     expect((await board.run('ls /usr/lib/wherry')).status).not.toBe(0);
@@ -411,4 +439,11 @@ describe.each(everyRelease)('a package on %s', (name) => {
       expect(await board.check('find /etc/wherry -type f')).toBe('/etc/wherry/wherry.toml\n');
     },
   );
+
+  itOnce(name)('[C274] installs where wherryd is masked, and unmasking enables it', async () => {
+    await board.check('systemctl mask wherryd && dpkg -i /tmp/wherry.deb', { timeoutMs: 300_000 });
+    expect((await board.run('systemctl is-active wherryd')).stdout).toBe('inactive\n');
+    await board.check('systemctl unmask wherryd');
+    expect(await board.check('systemctl is-enabled wherryd')).toBe('enabled\n');
+  });
 });

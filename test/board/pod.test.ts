@@ -370,8 +370,14 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     },
   );
 
-  itOnce(name)('reports why a unit cannot be started', async () => {
+  itOnce(name)('reports why a unit cannot be started [C254]', async () => {
     const [error] = await steps(['start', 'wherry-pod-none.service']);
     expect(error).toContain('not found');
+    await board.check(`cd /run/systemd/system
+      printf '[Mount]\nWhat=/nonexistent.erofs\nWhere=/mnt/gone\nType=erofs\n' >mnt-gone.mount
+      printf '[Unit]\nRequiresMountsFor=/mnt/gone\n[Service]\nExecStart=true\n' >wherry-needs.service`);
+    const needs = 'wherry-needs.service';
+    const [, result, unmet] = await steps(['reload'], ['start', needs], ['unmet', needs]);
+    expect([result, unmet]).toEqual(['dependency', ['mnt-gone.mount']]);
   });
 });

@@ -15,6 +15,7 @@ const steps: Record<string, (...args: string[]) => Promise<unknown>> = {
   run: (unit = '') => systemd.run(unit),
   stop: (unit = '') => systemd.stop(unit),
   status: (unit = '') => systemd.status(unit),
+  unmet: (unit = '') => systemd.unmet(unit),
   list: (...patterns) => systemd.list(patterns),
   resetFailed: (unit = '') => systemd.resetFailed(unit),
   seen: () => Promise.resolve([...seen]),

@@ -88,6 +88,7 @@ describe('a package', () => {
       '-rw-r--r-- /usr/lib/systemd/system/wherry-clock.timer',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-examine.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-exec@.service',
+      '-rw-r--r-- /usr/lib/systemd/system/wherry-floor.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-metadata-proxy@.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-metadata.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-metadata.socket',

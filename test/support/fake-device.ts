@@ -3,15 +3,17 @@ import { DeviceSession } from '../../src/device/session/index.ts';
 import { MqttTransport } from '../../src/wire/mqtt/index.ts';
 import type { DeviceReport, DeploymentReport } from '../../src/wire/report/index.ts';
 import {
+  type ConfidentialContent,
   decodeDesiredState,
-  decodeEnvelope,
+  decodeMessage,
   type DesiredState,
-  isEncrypted,
   isInShare,
   podUuid,
+  type SecretValue,
   shareOf,
   type VerifiedPayload,
 } from '../../src/wire/trust/index.ts';
+import { decryptMessage } from '../../src/wire/trust/openpgp.ts';
 import { systemClock } from './system-clock.ts';
 
 export interface FakeDeviceOptions {
@@ -23,6 +25,8 @@ export interface FakeDeviceOptions {
   /** The groups that it is in; none by default. */
   readonly groups?: readonly string[];
   readonly labels?: DeviceReport['labels'];
+  /** The private half of its key; without one it ignores encrypted commands. */
+  readonly key?: string;
   /** The outcome of a version; committed by default. */
   readonly decide?: (desired: DesiredState) => { code: string; message: string } | undefined;
 }
@@ -35,6 +39,8 @@ export class FakeDevice {
   /** The downloads, in order: address, size, SHA-256. */
   readonly downloads: { url: string; sizeBytes: number; sha256: string; signature: string }[] = [];
   readonly obeyed: DesiredState[] = [];
+  /** The values of secrets that came with each of these. */
+  readonly values: (readonly SecretValue[])[] = [];
   readonly #options: FakeDeviceOptions;
   readonly #session: DeviceSession;
   #report: DeviceReport;
@@ -86,9 +92,17 @@ export class FakeDevice {
     this.#session.publishReport(this.#report);
   }
 
+  async #read(message: Uint8Array): Promise<Partial<ConfidentialContent>> {
+    const { key } = this.#options;
+    const read = decodeMessage(message);
+    if (read.form === 'open') return read.envelope;
+    return key === undefined ? {} : await decryptMessage(read.ciphertext, key);
+  }
+
   async #obey(message: Uint8Array, group?: string): Promise<void> {
-    if (isEncrypted(message)) return; // the device has no key
-    const desired = decodeDesiredState(decodeEnvelope(message).payload as VerifiedPayload);
+    const { payload, secrets = [] } = await this.#read(message);
+    if (payload === undefined) return;
+    const desired = decodeDesiredState(payload as VerifiedPayload);
     const { version, images, pods } = desired;
     const { groups = [], trustedVersion } = this.#report;
     const mark = groups.find(({ name }) => name === group)?.trustedVersion ?? 0;
@@ -109,6 +123,7 @@ export class FakeDevice {
     }
     const of = group === undefined ? {} : { group };
     this.obeyed.push(desired);
+    this.values.push(secrets);
     const say = (deployment: DeploymentReport, changes: Partial<DeviceReport> = {}) =>
       this.#say({ ...changes, deployment: { ...deployment, ...of } });
     const totalBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0);

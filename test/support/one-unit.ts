@@ -43,6 +43,9 @@ export class OneUnit implements Systemd {
   status(name: string): Promise<UnitStatus> {
     return Promise.resolve({ name, activeState: 'inactive', subState: 'dead' });
   }
+  unmet(): Promise<readonly string[]> {
+    return Promise.resolve([]);
+  }
   list(): Promise<readonly UnitStatus[]> {
     return Promise.resolve([]);
   }

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { CommandSigningFlags, CountersignFlags, DeployFlags, WaitFlags } from '../flags.ts';
 import {
   count,
@@ -35,29 +35,6 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
     .option('--share <percent>', 'of the group, command only this share of its devices: 10%, or 10-50%')
     .option('--salt <word>', 'with --share: another word selects other devices')
     .option('--withdraw', 'take the command back: the groups of a device count again, in their order')
-    .addOption(
-      repeatable(
-        '--secret <name=@file>',
-        'a value that reaches apps as a file in memory, encrypted to each device; --run pods get all of them, apps of --pod those that they name; repeatable',
-      ),
-    )
-    .option(
-      '--activate <when>',
-      'when the pods are replaced: now, window, next-boot, or approval ("wherry approve" on the device)',
-    )
-    .addOption(
-      repeatable(
-        '--window <cron;duration;zone>',
-        'with --activate window: when it opens, for how long, and in which time zone; repeatable',
-      ),
-    )
-    .option('--force', 'replace the pods even if a lock, a window or a missing approval holds them')
-    .addOption(
-      new Option(
-        '--broker-loss <what>',
-        'roll-back: undo pods under which the device loses its broker; ignore',
-      ).choices(['roll-back', 'ignore']),
-    )
     .option('--dry-run', 'only show what would stop and start, by the last report of each device')
     .addHelpText(
       'after',

@@ -126,8 +126,11 @@ function addFleetViews(fleet: Command, makeContext: MakeContext): void {
     .command('events')
     .description('show how deployments end, as it happens, until Ctrl-C')
     .option('--prefix <text>', 'only devices whose name begins so')
-    .addHelpText('after', example('wherry fleet events', 'wherry fleet events --json'))
-    .action(async (options: { prefix?: string }, command: Command) => {
+    .option('--group <name>', 'only devices that are in this group')
+    .option('--label <name=value>', 'only devices with this label; repeatable', labelFilter)
+    .option('--code <code>', 'only failures with this code', refusalCode)
+    .addHelpText('after', example('wherry fleet events', 'wherry fleet events --code no-space --json'))
+    .action(async (options: DeviceFilterFlags, command: Command) => {
       const { fleetEvents } = await import('../commands/operator/fleet-view.ts');
       await fleetEvents(makeContext(command.optsWithGlobals()), options);
     });

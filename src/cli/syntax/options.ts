@@ -36,7 +36,7 @@ export function discovering(command: Command): Command {
     );
 }
 
-/** Options of commands that describe what devices run. */
+/** Options of commands that describe what devices run, and when. */
 export function describingPods(command: Command): Command {
   return discovering(
     command
@@ -77,7 +77,30 @@ export function describingPods(command: Command): Command {
       )
       .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
       .option('--probation <seconds>', 'how long the pods must stay healthy', seconds)
-      .option('--best-effort', 'run the pods even if a device cannot enforce a limit'),
+      .option('--best-effort', 'run the pods even if a device cannot enforce a limit')
+      .addOption(
+        repeatable(
+          '--secret <name=@file>',
+          'a value that reaches apps as a file in memory, encrypted to each device; --run pods get all of them, apps of --pod those that they name; repeatable',
+        ),
+      )
+      .option(
+        '--activate <when>',
+        'when the pods are replaced: now, window, next-boot, or approval ("wherry approve" on the device)',
+      )
+      .addOption(
+        repeatable(
+          '--window <cron;duration;zone>',
+          'with --activate window: when it opens, for how long, and in which time zone; repeatable',
+        ),
+      )
+      .option('--force', 'replace the pods even if a lock, a window or a missing approval holds them')
+      .addOption(
+        new Option(
+          '--broker-loss <what>',
+          'roll-back: undo pods under which the device loses its broker; ignore',
+        ).choices(['roll-back', 'ignore']),
+      ),
   );
 }
 

@@ -24,6 +24,12 @@ export function addRollout(program: Command, makeContext: MakeContext): void {
     ),
   )
     .option('--dry-run', 'only show what would be signed')
+    .addOption(
+      repeatable(
+        '--secret <name=@file>',
+        'the values that the rollout names, again, to complete it; repeatable',
+      ),
+    )
     .addHelpText(
       'after',
       example('wherry rollout sign spring --dry-run', 'wherry rollout sign spring --gpg bob@example.com'),

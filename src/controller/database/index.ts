@@ -9,5 +9,6 @@ export type {
   NewAnswer,
   RolloutStore,
   RolloutSummary,
+  StoredCommand,
   StoredRollout,
 } from './rollout-store.ts';

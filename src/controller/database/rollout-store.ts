@@ -7,7 +7,15 @@ import { bytesOf, numberOf, textOf, type Query, type Row, type Sql } from './sql
 /** The signed commands of a member. */
 export interface Commands {
   readonly command: Uint8Array;
+  /** The command encrypted with the values of its secrets, if it has any. */
+  readonly sealed?: Uint8Array;
   readonly undo?: Uint8Array;
+}
+
+/** A signed command, or the one that undoes it. */
+export interface StoredCommand {
+  readonly envelope: Uint8Array;
+  readonly sealed?: Uint8Array;
 }
 
 /** A stored rollout. `revision` increases with each decision of a person or a controller. */
@@ -85,8 +93,8 @@ export class RolloutStore {
         const signed = commands.get(device);
         if (signed === undefined) throw new Error(`no command for ${device}`);
         await query(
-          `INSERT INTO wherry_members (fleet, rollout, device, position, wave, before_version, version, command, undo_version, undo_command)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+          `INSERT INTO wherry_members (fleet, rollout, device, position, wave, before_version, version, command, sealed, undo_version, undo_command)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
           [
             this.#fleet,
             rollout.id,
@@ -96,6 +104,7 @@ export class RolloutStore {
             before,
             version,
             signed.command,
+            signed.sealed ?? null,
             undoVersion ?? null,
             signed.undo ?? null,
           ],
@@ -184,7 +193,7 @@ export class RolloutStore {
     revision: number,
     devices: readonly string[],
     options: { readonly undo: boolean; readonly atMs: number },
-  ): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
+  ): Promise<ReadonlyMap<string, StoredCommand> | undefined> {
     const column = options.undo ? 'undo_sent' : 'sent';
     return await this.#sql.transaction(async (query) => {
       const { changed } = await query(
@@ -207,7 +216,7 @@ export class RolloutStore {
     id: string,
     devices: readonly string[],
     undo: boolean,
-  ): Promise<ReadonlyMap<string, Uint8Array>> {
+  ): Promise<ReadonlyMap<string, StoredCommand>> {
     return await this.#sql.transaction((query) => this.#commands(query, id, devices, undo));
   }
 
@@ -243,10 +252,10 @@ export class RolloutStore {
         [phase, this.#fleet, id, revision],
       );
       if (changed !== 1) return false;
-      for (const [device, { command, undo }] of commands) {
+      for (const [device, { command, sealed, undo }] of commands) {
         await query(
-          'UPDATE wherry_members SET command = ?, undo_command = ? WHERE fleet = ? AND rollout = ? AND device = ?',
-          [command, undo ?? null, this.#fleet, id, device],
+          'UPDATE wherry_members SET command = ?, sealed = ?, undo_command = ? WHERE fleet = ? AND rollout = ? AND device = ?',
+          [command, sealed ?? null, undo ?? null, this.#fleet, id, device],
         );
       }
       return true;
@@ -284,16 +293,18 @@ export class RolloutStore {
     id: string,
     devices: readonly string[],
     undo: boolean,
-  ): Promise<ReadonlyMap<string, Uint8Array>> {
-    const column = undo ? 'undo_command' : 'command';
-    const found = new Map<string, Uint8Array>();
+  ): Promise<ReadonlyMap<string, StoredCommand>> {
+    const columns = undo ? 'undo_command AS envelope' : 'command AS envelope, sealed';
+    const found = new Map<string, StoredCommand>();
     for (const device of devices) {
       const { rows } = await query(
-        `SELECT ${column} AS envelope FROM wherry_members WHERE fleet = ? AND rollout = ? AND device = ?`,
+        `SELECT ${columns} FROM wherry_members WHERE fleet = ? AND rollout = ? AND device = ?`,
         [this.#fleet, id, device],
       );
-      if (rows[0] !== undefined && rows[0]['envelope'] !== null)
-        found.set(device, bytesOf(rows[0], 'envelope'));
+      const [row] = rows;
+      if (row === undefined || row['envelope'] === null) continue;
+      const sealed = (row['sealed'] ?? null) === null ? {} : { sealed: bytesOf(row, 'sealed') };
+      found.set(device, { envelope: bytesOf(row, 'envelope'), ...sealed });
     }
     return found;
   }

@@ -1,7 +1,7 @@
 import { numberOf, unavailable, type Query } from './sql.ts';
 
 /** Version of the tables. A later version of wherry increases it and migrates older tables. */
-const schemaVersion = 1;
+const schemaVersion = 2;
 
 /** The names of SQLite and PostgreSQL for 64-bit numbers and bytes. */
 const dialects = {
@@ -22,7 +22,7 @@ function tables(dialect: Dialect): readonly string[] {
     `CREATE TABLE IF NOT EXISTS wherry_members (
       fleet TEXT NOT NULL, rollout TEXT NOT NULL, device TEXT NOT NULL, position ${number} NOT NULL,
       wave ${number} NOT NULL, before_version ${number} NOT NULL,
-      version ${number} NOT NULL, command ${bytes} NOT NULL, sent ${number},
+      version ${number} NOT NULL, command ${bytes} NOT NULL, sealed ${bytes}, sent ${number},
       answered ${number}, answer TEXT, code TEXT, message TEXT,
       undo_version ${number}, undo_command ${bytes}, undo_sent ${number},
       undo_answered ${number}, undo_answer TEXT, undo_code TEXT, undo_message TEXT,
@@ -43,6 +43,10 @@ export async function prepareSchema(query: Query, dialect: Dialect, what: string
     return;
   }
   const version = numberOf(row, 'version');
+  if (version === 1) {
+    await query(`ALTER TABLE wherry_members ADD COLUMN sealed ${dialects[dialect].bytes}`);
+    await query('UPDATE wherry_schema SET version = 2');
+  }
   if (version > schemaVersion) {
     throw unavailable(
       what,

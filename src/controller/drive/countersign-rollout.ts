@@ -4,6 +4,8 @@ import {
   addSignature,
   enoughSignatures,
   type FleetDirectory,
+  messageFor,
+  requireNamedValues,
   type Sign,
   signatureOf,
 } from '../../operator/fleet/index.ts';
@@ -12,6 +14,7 @@ import {
   decodeDesiredState,
   decodeEnvelope,
   type DesiredState,
+  type SecretValue,
 } from '../../wire/trust/index.ts';
 import type { Commands, RolloutStore } from '../database/index.ts';
 import type { Member, Rollout } from '../rollout/index.ts';
@@ -22,6 +25,8 @@ interface Means {
   readonly clock: Clock;
   /** Signs in place of the fleet's deploy key. */
   readonly sign?: Sign;
+  /** Of the secrets that the rollout names: who completes its signatures gives them again. */
+  readonly values: readonly SecretValue[];
 }
 
 /** The content of a rollout that waits for signatures. */
@@ -45,8 +50,8 @@ interface Content {
  * @param onSigned called with the number of devices done
  * @returns whether the rollout may run now; undefined when nothing was signed
  * @throws Refusal `not-found`, `input-invalid` when it does not wait for signatures, when a command
- *   does not match the rollout, or when another process changed the rollout meanwhile, and as
- *   `enoughSignatures`
+ *   does not match the rollout, or when another process changed the rollout meanwhile,
+ *   `secret-mismatch`, `usage` when a value is missing, and as `enoughSignatures` and `messageFor`
  */
 export async function countersignRollout(
   means: Means,
@@ -54,7 +59,7 @@ export async function countersignRollout(
   show: (described: Described) => boolean,
   onSigned: (done: number) => void = () => undefined,
 ): Promise<boolean | undefined> {
-  const { fleet, store, clock } = means;
+  const { fleet, store, clock, values } = means;
   const { rollout, revision } = await store.load(id);
   if (rollout.phase !== 'signing')
     throw new Refusal(
@@ -62,7 +67,10 @@ export async function countersignRollout(
       `the rollout ${id} is ${rollout.phase}; sign is for one that was started with --sign-only`,
     );
   const commands = await store.allCommands(id);
-  if (!show({ rollout, contents: contentsOf(rollout, commands) })) return undefined;
+  const contents = contentsOf(rollout, commands);
+  if (!show({ rollout, contents })) return undefined;
+  const wanted = contents.filter(({ isUndo }) => !isUndo).map(({ desired }) => desired);
+  for (const desired of wanted) requireNamedValues(`the rollout ${id}`, desired, values);
 
   const sign = await signatureOf(fleet, means.sign);
   const requireEnough = await enoughSignatures({ fleet, clock });
@@ -81,9 +89,13 @@ export async function countersignRollout(
     return added.envelope;
   };
   const countersigned = new Map<string, Commands>();
-  for (const [device, { command, undo }] of commands) {
+  for (const [device, { command: former, undo }] of commands) {
+    const command = await signed(former);
+    const mayRun = lacking === 0;
+    if (mayRun && countersigned.size === 0) requireAllValues(id, wanted, values);
     countersigned.set(device, {
-      command: await signed(command),
+      command,
+      ...(mayRun && values.length > 0 ? { sealed: await messageFor(fleet, device, command, values) } : {}),
       ...(undo === undefined ? {} : { undo: await signed(undo) }),
     });
     onSigned(countersigned.size);
@@ -92,6 +104,17 @@ export async function countersignRollout(
   if (!(await store.replaceCommands(id, revision, countersigned, phase)))
     throw new Refusal('input-invalid', `somebody else changed the rollout ${id} meanwhile; sign it again`);
   return lacking === 0;
+}
+
+/** @throws Refusal `usage` */
+function requireAllValues(id: string, wanted: readonly DesiredState[], values: readonly SecretValue[]): void {
+  const named = wanted.flatMap(({ secrets = [] }) => secrets.map(({ name }) => name));
+  const missing = named.find((name) => !values.some((value) => value.name === name));
+  if (missing !== undefined)
+    throw new Refusal(
+      'usage',
+      `the rollout ${id} names the secret ${missing}, and its values are not stored; give it again with --secret ${missing}=@FILE`,
+    );
 }
 
 /**

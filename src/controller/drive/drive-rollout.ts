@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/ports/index.ts';
 import { isRefusal } from '../../core/refusal/index.ts';
 import type { FleetDirectory, FleetLink } from '../../operator/fleet/index.ts';
-import type { Decision, NewAnswer, RolloutStore } from '../database/index.ts';
+import type { Decision, NewAnswer, RolloutStore, StoredCommand } from '../database/index.ts';
 import {
   type Answer,
   isCommandedOtherwise,
@@ -379,10 +379,10 @@ function newAnswer(member: Member, seen: Seen, undo: boolean): Omit<Answer, 'atM
   return { phase: 'left', code: 'superseded', message: `it has trusted version ${seen.trustedVersion}` };
 }
 
-function handovers(members: readonly Member[], commands: ReadonlyMap<string, Uint8Array>, undo: boolean) {
+function handovers(members: readonly Member[], commands: ReadonlyMap<string, StoredCommand>, undo: boolean) {
   return members.flatMap(({ device, version, undoVersion }) => {
-    const envelope = commands.get(device);
+    const command = commands.get(device);
     const own = undo ? undoVersion : version;
-    return envelope === undefined || own === undefined ? [] : [{ device, version: own, envelope }];
+    return command === undefined || own === undefined ? [] : [{ device, version: own, ...command }];
   });
 }

@@ -6,12 +6,15 @@ import {
   type FleetDirectory,
   type FleetLink,
 } from '../../operator/fleet/index.ts';
+import type { StoredCommand } from '../database/index.ts';
 
-/** A signed command. It is encrypted before it is published, if the key of the device is known. */
-export interface Handover {
+/**
+ * A signed command. One that is not sealed is encrypted before it is published, if the key of the
+ * device is known.
+ */
+export interface Handover extends StoredCommand {
   readonly device: string;
   readonly version: number;
-  readonly envelope: Uint8Array;
 }
 
 interface Means {
@@ -70,7 +73,7 @@ export async function handOverLost(means: Means, commands: readonly Handover[]):
 async function claimed(fleet: FleetDirectory, next: Handover): Promise<Uint8Array | undefined> {
   const { device, version, envelope } = next;
   try {
-    const message = await messageFor(fleet, device, envelope, []);
+    const message = next.sealed ?? (await messageFor(fleet, device, envelope, []));
     await fleet.claim(device, version, message, envelope);
     return message;
   } catch (error) {

@@ -2,8 +2,11 @@ import type { AcName } from '../../image/appc/index.ts';
 import type { Clock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import {
+  contentAgain,
   desiredOf,
+  messageFor,
   nextVersion,
+  requireDeviceKeys,
   requireEnough,
   signerOf,
   type DesiredContent,
@@ -16,6 +19,7 @@ import {
   decodeDesiredState,
   decodeEnvelope,
   type DesiredState,
+  type SecretValue,
 } from '../../wire/trust/index.ts';
 import type { Commands } from '../database/index.ts';
 import { wavesOf, type Member, type Rollout, type Rules, type Stage } from '../rollout/index.ts';
@@ -24,6 +28,8 @@ export interface RolloutRequest {
   readonly id: string;
   readonly devices: readonly AcName[];
   readonly content: DesiredContent;
+  /** Of the secrets that `content` names. */
+  readonly values: readonly SecretValue[];
   readonly stages: readonly Stage[];
   readonly rules: Rules;
   /** Whether commands that bring back what devices have now are signed, too. */
@@ -50,8 +56,10 @@ const advice = 'start it with --sign-only, and have others sign it with "wherry 
  * commands that were signed before. Nothing is signed until each device's versions are known to
  * fit.
  * @param onSigned called with the number of devices done
+ * Values of secrets are encrypted here, too, unless others must sign first.
  * @throws Refusal `not-found` when a device runs a version that this fleet directory does not have,
- *   and as `signContent`
+ *   `device-key-missing` when there are values and the key of a device is not known, and as
+ *   `signContent`
  */
 export async function prepareRollout(
   means: Means,
@@ -60,6 +68,8 @@ export async function prepareRollout(
 ): Promise<{ readonly rollout: Rollout; readonly commands: ReadonlyMap<string, Commands> }> {
   const { fleet, link, clock } = means;
   const nowSeconds = Math.floor(clock.nowMs() / 1000);
+  const { content, values, othersSign } = request;
+  if (values.length > 0) await requireDeviceKeys(fleet, request.devices);
   const signer = await signerOf(fleet, means.sign);
   const waves = wavesOf(request.id, request.devices, request.stages);
   const compose = (device: string, version: number, content: DesiredContent): DesiredState =>
@@ -78,12 +88,14 @@ export async function prepareRollout(
   }
   const commands = new Map<string, Commands>();
   for (const { device, version } of members) {
-    const command = await signer(compose(device, version, request.content));
+    const command = await signer(compose(device, version, content));
     if (commands.size === 0)
-      await requireEnough(means, command, { ...(request.othersSign ? { threshold: 1 } : {}), advice });
+      await requireEnough(means, command, { ...(othersSign ? { threshold: 1 } : {}), advice });
+    const isSealed = values.length > 0 && !othersSign;
+    const sealed = isSealed ? { sealed: await messageFor(fleet, device, command, values) } : {};
     const before = undoContents.get(device);
     const undo = before === undefined ? {} : { undo: await signer(compose(device, version + 1, before)) };
-    commands.set(device, { command, ...undo });
+    commands.set(device, { command, ...sealed, ...undo });
     onSigned(commands.size);
   }
   const rollout: Rollout = {
@@ -93,7 +105,7 @@ export async function prepareRollout(
     expires: nowSeconds + fleet.config.deploy.validDays * 86_400,
     stages: request.stages,
     rules: request.rules,
-    phase: request.othersSign ? 'signing' : 'running',
+    phase: othersSign ? 'signing' : 'running',
     approvedWaves: 0,
     members,
   };
@@ -133,6 +145,5 @@ async function contentOf(fleet: FleetDirectory, device: string, version: number)
       { cause },
     );
   });
-  const desired = decodeDesiredState(alreadyVerified(decodeEnvelope(envelope).payload, 'own-history'));
-  return { pods: desired.pods, images: desired.images, policy: desired.policy };
+  return contentAgain(decodeDesiredState(alreadyVerified(decodeEnvelope(envelope).payload, 'own-history')));
 }

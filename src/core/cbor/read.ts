@@ -13,8 +13,7 @@ export function readCbor(bytes: Uint8Array, limits: CborLimits): CborValue {
   if (bytes.length > limits.maxBytes) {
     throw new CborError(`the message has ${bytes.length} bytes, more than ${limits.maxBytes}`);
   }
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const source = { bytes: buffer, latin1: buffer.toString('latin1'), at: 0 };
+  const source = { bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), at: 0 };
   const value = readItem(source, Math.min(limits.maxDepth, 256));
   if (source.at !== bytes.length) throw new CborError(`${bytes.length - source.at} bytes follow the value`);
   return value;
@@ -22,8 +21,6 @@ export function readCbor(bytes: Uint8Array, limits: CborLimits): CborValue {
 
 interface Source {
   readonly bytes: Buffer;
-  /** The whole message: a part of a string costs less than a part of a buffer. */
-  readonly latin1: string;
   at: number;
 }
 
@@ -95,7 +92,7 @@ function readText(source: Source, length: number, start: number): string {
     if (!isUtf8(bytes.subarray(at, end))) throw new CborError(`the text at byte ${start} is not valid UTF-8`);
     return bytes.toString('utf8', at, end);
   }
-  return source.latin1.slice(at, end);
+  return bytes.toString('latin1', at, end);
 }
 
 function readSimple(initial: number, start: number): boolean | null {

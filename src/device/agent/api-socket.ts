@@ -20,7 +20,8 @@ export async function admitGroup(path: string, group: string | undefined, journa
     await chown(path, 0, gid ?? 0);
     if (group !== undefined && gid !== undefined) await chmod(path, 0o660);
   } catch (error) {
-    journal.log('warning', `the local API cannot be offered: ${String(error)}`);
+    const advice = 'systemctl restart wherry-api.socket wherryd';
+    journal.log('warning', `the local API cannot be offered: ${String(error)}; try "${advice}"`);
   }
 }
 

@@ -1,14 +1,10 @@
-import type { Clock, Journal } from '../../core/ports/index.ts';
 import { SeveralBrokers } from '../session/index.ts';
 import type { BrokerConfig } from './broker-config.ts';
 import { CurrentFiles, readBrokerFiles } from './broker-files.ts';
-import { RenewedTransport } from './renewed-transport.ts';
+import { RenewedTransport, type TransportPorts } from './renewed-transport.ts';
 
 /** A transport for each address, all with the same files. @throws Refusal `config-invalid` */
-export async function openBrokers(
-  config: BrokerConfig,
-  ports: { readonly clock: Clock; readonly journal: Journal },
-): Promise<SeveralBrokers> {
+export async function openBrokers(config: BrokerConfig, ports: TransportPorts): Promise<SeveralBrokers> {
   const { urls, version, username } = config;
   const files = await readBrokerFiles(config);
   const current = new CurrentFiles(config, files, ports.journal);

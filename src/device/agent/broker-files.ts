@@ -15,7 +15,10 @@ export interface BrokerFiles {
 
 type Named = Pick<BrokerConfig, 'ca' | 'cert' | 'key' | 'passwordFile'>;
 
-/** @throws Refusal `config-invalid` for a file that cannot be read */
+/**
+ * @throws Refusal `config-invalid` for a file that cannot be read or is empty: with an empty list
+ *   of authorities Node would trust its own
+ */
 export async function readBrokerFiles(broker: Named): Promise<BrokerFiles> {
   const result: Record<string, string> = {};
   for (const [field, path] of [
@@ -30,6 +33,7 @@ export async function readBrokerFiles(broker: Named): Promise<BrokerFiles> {
     } catch (cause) {
       throw new Refusal('config-invalid', `wherry.toml: broker: ${path} cannot be read`, { cause });
     }
+    if (result[field] === '') throw new Refusal('config-invalid', `wherry.toml: broker: ${path} is empty`);
   }
   return result;
 }
@@ -38,7 +42,7 @@ export async function readBrokerFiles(broker: Named): Promise<BrokerFiles> {
  * Why files that are being replaced cannot be used; undefined when they can. A half-written
  * certificate does not parse. A certificate whose key was not replaced yet does not match it.
  */
-function whyUnusable({ ca, cert, key, password }: BrokerFiles): string | undefined {
+function whyUnusable({ ca, cert, key }: BrokerFiles): string | undefined {
   try {
     if (ca !== undefined) requireWhole(ca);
     if (cert !== undefined && key !== undefined) {
@@ -46,7 +50,7 @@ function whyUnusable({ ca, cert, key, password }: BrokerFiles): string | undefin
       if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)))
         return 'the key is not that of the certificate';
     }
-    return password === '' ? 'the password is empty' : undefined;
+    return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

@@ -1,4 +1,5 @@
 import { isIPv4 } from 'node:net';
+import { validate } from 'node-cron';
 import { parse, TomlError } from 'smol-toml';
 import { type AcName, isAcName } from '../../image/appc/index.ts';
 import type { ProxySettings } from '../../wire/http/index.ts';
@@ -99,8 +100,8 @@ export function parseConfig(text: string): Config {
     allow: readAllowList(allow),
     store: { compression: store.oneOf('compression', ['none', 'lz4'], 'none') },
     telemetrySeconds: readTelemetry(telemetry),
-    reportSchedule: report.text('schedule', '*/5 * * * *'),
-    gcSchedule: gc.text('schedule', '17 3 * * *'),
+    reportSchedule: readSchedule('report', report, '*/5 * * * *'),
+    gcSchedule: readSchedule('gc', gc, '17 3 * * *'),
   };
   for (const table of [
     root,
@@ -158,6 +159,12 @@ function readLabels(root: Table): Readonly<Record<string, string>> {
     'labels',
     `is a table of at most ${maxLabels} AC Names with texts of 1 to 64 characters, as in labels = { site = "pier 4" }`,
   );
+}
+
+function readSchedule(name: string, table: Table, usual: string): string {
+  const expression = table.text('schedule', usual);
+  if (validate(expression)) return expression;
+  throw invalid(`${name}.schedule`, `is not a cron expression: ${expression}`);
 }
 
 function readTelemetry(telemetry: Table): number {

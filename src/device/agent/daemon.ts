@@ -53,7 +53,9 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const { world, watch } = makeWorld(device, { sealed, isConnected: () => hasBroker });
 
   const visits = await readyToVisit({ systemd, disk, units: places.units }, config.broker, journal);
-  const brokers = await openBrokers(config.broker, { clock: systemClock, journal });
+  const brokers = await openBrokers(config.broker, {
+    ...{ clock: systemClock, journal, beforeEach: device.raiseClock },
+  });
   const session = new DeviceSession({
     fleet: config.fleet,
     device: config.device,
@@ -151,8 +153,8 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     journal.log('warning', `the delay of restarts of wherryd could not be reset: ${String(error)}`);
   });
   stops.push(
-    runBySchedule('report.schedule', config.reportSchedule, () => reporter.look(), systemClock),
-    runBySchedule('gc.schedule', config.gcSchedule, () => garbage.begin(), systemClock),
+    runBySchedule(config.reportSchedule, () => reporter.look(), systemClock),
+    runBySchedule(config.gcSchedule, () => garbage.begin(), systemClock),
   );
   // After the pods and the connection: damage is only reported, so no pod waits for the check.
   const looking = world.check(keeper.state).then(

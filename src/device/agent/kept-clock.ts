@@ -20,8 +20,8 @@ export interface ClockSigns {
 }
 
 /**
- * Returns a function that says whether the clock is kept. It asks only where no file shows it, once
- * in 30 s at most. A yes holds for the life of the process.
+ * Returns a function that says whether a time source has set the clock. It asks only where no file
+ * shows it, once in 30 s at most. A yes holds for the life of the process.
  */
 export function clockKeeper({ marked, ask, clock }: ClockSigns): () => Promise<boolean> {
   let askAtMs = Number.NEGATIVE_INFINITY;

@@ -5,6 +5,7 @@ import { connectSystemd, openNotifier } from '../systemd/index.ts';
 import { type Journal, systemClock } from '../../core/ports/index.ts';
 import { lookAtHost, type Places, pullUser } from '../host/index.ts';
 import { type DeviceTime, deviceTime, timeFloor } from '../../wire/trust/index.ts';
+import { raiseClock } from './clock-floor.ts';
 import { parseConfig } from './config.ts';
 import { inTurn } from './in-turn.ts';
 import { openState } from './state-file.ts';
@@ -19,6 +20,8 @@ export interface OpenOptions {
   readonly buildTime: number;
   /** Whether a clock chip or time synchronization makes this device's clock trustworthy. */
   readonly clockIsKept: () => Promise<boolean>;
+  /** Whether a time source has set it. */
+  readonly clockIsSynchronized: () => Promise<boolean>;
 }
 
 /** What is opened once and shared by the parts of wherryd. */
@@ -46,19 +49,20 @@ export async function openDevice(options: OpenOptions) {
   const store = imageStore(disk, places.images, { verity, seals: unsealable === undefined });
   const stores = { local: places.trust, system: places.systemTrust };
   const trust = deviceTrust(trustFiles(stores), () => keeper.state.root?.document);
+  const floor = (): number =>
+    timeFloor({ buildTime: options.buildTime, newestIssued: newestIssued(keeper.state), savedTime: 0 });
   const now = async (): Promise<DeviceTime> => {
     const isKept = await options.clockIsKept(); // first: it may take seconds
-    const floor = timeFloor({
-      buildTime: options.buildTime,
-      newestIssued: newestIssued(keeper.state),
-      savedTime: 0,
-    });
-    return deviceTime(Math.floor(systemClock.nowMs() / 1000), isKept, floor);
+    return deviceTime(Math.floor(systemClock.nowMs() / 1000), isKept, floor());
   };
+  const file = places.clockFloor;
+  const isSynchronized = options.clockIsSynchronized;
+  const raise = (): Promise<void> =>
+    raiseClock({ clock: systemClock, disk, journal, systemd, file, floor, isSynchronized });
   const seals = unsealable === undefined;
   return {
     ...{ journal, places, config, disk, notifier, systemd, seals, host, store },
-    ...{ keeper, owner, stores, trust, now },
+    ...{ keeper, owner, stores, trust, now, raiseClock: raise },
     /** Queues examinations: the examining unit takes one message at a time. */
     examining: inTurn(),
   };

@@ -14,6 +14,13 @@ const lookEveryMs = 15 * 60_000;
 /** A connection whose certificate expires sooner is replaced once there is another certificate. */
 const marginMs = 24 * 3_600_000;
 
+export interface TransportPorts {
+  readonly clock: Clock;
+  readonly journal: Journal;
+  /** Runs before each attempt to connect; it does not fail. */
+  readonly beforeEach?: () => Promise<void>;
+}
+
 /**
  * One broker address. Each connection uses the files that are then on the disk. Shortly before its
  * certificate expires, a connection is closed if there is another certificate.
@@ -21,7 +28,7 @@ const marginMs = 24 * 3_600_000;
 export class RenewedTransport implements Transport {
   readonly #address: Omit<BrokerAddress, keyof BrokerFiles>;
   readonly #current: CurrentFiles;
-  readonly #ports: { readonly clock: Clock; readonly journal: Journal };
+  readonly #ports: TransportPorts;
   #used: { readonly files: BrokerFiles; readonly transport: MqttTransport };
 
   /** @throws Refusal `config-invalid` when the URL or the TLS files do not fit */
@@ -29,7 +36,7 @@ export class RenewedTransport implements Transport {
     address: Omit<BrokerAddress, keyof BrokerFiles>,
     first: BrokerFiles,
     current: CurrentFiles,
-    ports: { readonly clock: Clock; readonly journal: Journal },
+    ports: TransportPorts,
   ) {
     this.#address = address;
     this.#current = current;
@@ -38,6 +45,7 @@ export class RenewedTransport implements Transport {
   }
 
   async connect(options: ConnectOptions): Promise<Connection> {
+    await this.#ports.beforeEach?.();
     const files = await this.#current.newest();
     // A new transport also drops the TLS session, which would be resumed with the old certificate.
     if (files !== this.#used.files)

@@ -1,24 +1,18 @@
 import { createTask, type ParsedFields, validateDetailed } from 'node-cron';
 import type { Clock } from '../../core/ports/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
 
 const minuteMs = 60_000;
 
 /**
- * Runs `task` by a cron expression in local time until the returned function is called. When the
- * clock jumps, or this device slept, the task runs once: it may have been due in between.
+ * Runs `task` by a valid cron expression in local time until the returned function is called. When
+ * the clock jumps, or this device slept, the task runs once: it may have been due in between.
  *
  * The library's own scheduler is not used. It visits every time of the expression that a jump
  * skips, and after a jump back it waits until the old time comes again.
- *
- * @throws {Refusal} config-invalid when the expression is not one.
  */
-export function runBySchedule(key: string, expression: string, task: () => void, clock: Clock): () => void {
+export function runBySchedule(expression: string, task: () => void, clock: Clock): () => void {
   const { fields } = validateDetailed(expression);
-  if (fields === undefined) {
-    throw new Refusal('config-invalid', `wherry.toml: ${key} is not a cron expression: ${expression}`);
-  }
-  const matches = numbersMatcher(fields) ?? matcherOf(expression);
+  const matches = (fields && numbersMatcher(fields)) ?? matcherOf(expression);
   // The library also takes expressions with a field of seconds before the five of crontab(5).
   const stepMs = expression.trim().split(/\s+/).length > 5 ? 1000 : minuteMs;
   const over = new AbortController();

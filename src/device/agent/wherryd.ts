@@ -39,6 +39,11 @@ async function main(): Promise<void> {
       return heapUsed + external;
     },
   });
+  const clockIsSynchronized = clockKeeper({
+    marked: () => existsSync('/run/systemd/timesync/synchronized'),
+    ask: isSynchronized,
+    clock: systemClock,
+  });
   setInterval(() => heap.look(), heapLookMs).unref();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => stopping.abort(new Error(`received ${signal}`)));
@@ -52,11 +57,11 @@ async function main(): Promise<void> {
       onCollect: (listener) => process.on('SIGUSR2', listener),
       // The package's build time: the earliest possible time on a device whose clock has stopped.
       buildTime: Math.floor(statSync(process.argv[1] ?? process.execPath).mtimeMs / 1000),
-      clockIsKept: clockKeeper({
-        marked: () => existsSync('/run/systemd/timesync/synchronized') || existsSync('/sys/class/rtc/rtc0'),
-        ask: isSynchronized,
-        clock: systemClock,
-      }),
+      // A clock chip that was behind the earliest possible time shows nothing.
+      clockIsKept: async () =>
+        (existsSync('/sys/class/rtc/rtc0') && !existsSync(places.clockFloor)) ||
+        (await clockIsSynchronized()),
+      clockIsSynchronized,
       signal: stopping.signal,
     });
     // Work that waits for a retry (such as an examination) continues in the next visit.

@@ -23,6 +23,8 @@ export const places = {
   /** The key of that service. It signs for pods, and is replaced only when it is lost. */
   metadataKey: '/var/lib/wherry/metadata-key',
   run: '/run/wherry',
+  /** The time to which a clock that was behind it was set in this boot. */
+  clockFloor: '/run/wherry/clock-floor',
   /** What wherryd writes for the local API: its last report, and settings. */
   record: '/run/wherry/record.json',
   /** The local API. systemd listens there, for wherry-api.service. */
@@ -30,6 +32,8 @@ export const places = {
   /** A directory for each program that the local API has run in an app. */
   exec: '/run/wherry/exec',
   units: '/etc/systemd/system',
+  /** What systemd keeps about units until the next boot. */
+  unitStates: '/run/systemd/units',
   crun: '/usr/bin/crun',
   /** Networks of the operator: configuration lists of CNI. */
   networks: '/etc/wherry/networks',

@@ -19,10 +19,11 @@ export interface LogChoice {
   readonly json?: boolean;
 }
 
-/** One line that an app wrote. */
+/** One line that a pod wrote. */
 export interface LogLine {
   /** RFC 3339, in UTC. */
   readonly at: string;
+  /** Empty for what the attachment of the network of the pod writes. */
   readonly app: string;
   readonly text: string;
 }
@@ -116,12 +117,12 @@ export async function followLog(
 /** An entry as `journalctl --output=json` prints it (systemd.journal-fields(7)). */
 function logLine(line: string): LogLine {
   const entry = JSON.parse(line) as Readonly<Record<string, unknown>>;
-  const { MESSAGE: message } = entry;
+  const { MESSAGE: message, WHERRY_APP: app } = entry;
   // Bytes that are not text are given as a list of numbers.
   const text = Array.isArray(message) ? Buffer.from(message as number[]).toString('utf8') : message;
   return {
     at: new Date(Number(entry['__REALTIME_TIMESTAMP']) / 1000).toISOString(),
-    app: String(entry['WHERRY_APP']),
+    app: typeof app === 'string' ? app : '',
     text: typeof text === 'string' ? text : '',
   };
 }

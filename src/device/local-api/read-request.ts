@@ -35,6 +35,7 @@ export interface AskedLog {
 
 /** @throws Refusal `input-invalid` */
 export function askedLog(query: URLSearchParams, pod: string): AskedLog {
+  refuseOtherParameters(query, ['app', 'lines', 'since', 'follow']);
   const [app, since] = [query.get('app') ?? undefined, query.get('since') ?? undefined];
   const follow = trueOrFalse('follow', query.get('follow') ?? 'false');
   const lines = wholeNumber('lines', decimal(query.get('lines') ?? '100'), maxLines, 0);

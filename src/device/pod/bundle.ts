@@ -139,7 +139,7 @@ export function bundleConfig(input: BundleInput): string {
       ...systemMounts,
       ...input.devices.map(deviceMount),
       ...notifyMount(input.notify),
-      ...namesMount(input.network),
+      ...namesMount(input),
       ...input.mounts.map(volumeMount),
       ...secretsMount(input.secrets),
     ],
@@ -234,10 +234,13 @@ function deviceMount({ path }: AppDevice): BundleMount {
 
 /**
  * Mounts a directory, so that a replaced hosts file in it is seen. The start script links to the
- * file.
+ * file. A volume at the link would be mounted on that file, and be gone when it is replaced: it is
+ * mounted in place of the directory, too.
  */
-function namesMount(network: BundleNetwork): readonly BundleMount[] {
+function namesMount({ network, mounts }: BundleInput): readonly BundleMount[] {
   if (network.kind !== 'attached') return [];
+  const own = mounts.find(({ target }) => target === '/etc/hosts');
+  if (own !== undefined) return [{ ...volumeMount(own), destination: '/dev/wherry/hosts' }];
   const options = ['bind', 'ro', 'rprivate', 'nosuid', 'nodev', 'noexec'];
   return [{ destination: '/dev/wherry', type: 'bind', source: network.names, options }];
 }

@@ -1,3 +1,4 @@
+import type { DeclaredPorts } from '../network/index.ts';
 import type { CompiledPod } from './compiled-pod.ts';
 import type { NetworkedPod } from './compile-network.ts';
 import { hostMetadataSocket, metadataSocketUnit } from './socket-units.ts';
@@ -28,4 +29,15 @@ export function compileMetadata(context: NetworkedPod): CompiledPod['units'] {
           attached: { netns: places.netns, networkUnit: places.networkUnit },
         });
   return [{ name, text }];
+}
+
+/**
+ * The port of the service in the network of the host. A host port of another pod would lead its
+ * requests, with their tokens, to that pod.
+ */
+export function metadataPorts({ input: { name, metadataUrl }, network }: NetworkedPod): DeclaredPorts {
+  if (metadataUrl === undefined || network.kind !== 'host') return [];
+  const { hostname, port } = new URL(metadataUrl);
+  const field = `the metadata service of pod ${name} in the host's network`;
+  return [{ field, protocol: 'tcp', first: Number(port), last: Number(port), hostIp: hostname }];
 }

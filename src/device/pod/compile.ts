@@ -5,7 +5,7 @@ import { bundleConfig } from './bundle.ts';
 import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
 import { choosePodNetwork, type DeclaredPorts, hostOnly, networkLimit, portsOf } from '../network/index.ts';
 import { compileHolder } from './compile-holder.ts';
-import { compileMetadata, metadataSocket } from './compile-metadata.ts';
+import { compileMetadata, metadataPorts, metadataSocket } from './compile-metadata.ts';
 import {
   bundleNetwork,
   compileAttachment,
@@ -187,7 +187,7 @@ export function compilePod(input: PodInput): CompiledPod {
     ),
     isolators: [...isolation.reports, ...apps.flatMap(({ isolators }) => isolators)],
     ...(network.kind === 'host' ? {} : { network: networkName(network) }),
-    ports: { mapped: network.kind !== 'host', ports: ports.declared },
+    ports: { mapped: network.kind !== 'host', ports: [...ports.declared, ...metadataPorts(context)] },
   };
 }
 

@@ -12,6 +12,9 @@ export interface MountingApp {
 
 /**
  * Directories of the empty volumes of all apps for which `pathOf` returns a path. Apps share them.
+ *
+ * @throws Refusal `pod-volume-invalid` for two volumes of one name, which only `appVolume` allows,
+ *   with different owners or modes
  */
 export function volumeDirectories(
   apps: readonly MountingApp[],
@@ -22,7 +25,15 @@ export function volumeDirectories(
     if (volume.kind !== 'empty') continue;
     const path = pathOf(volume.name);
     if (path === undefined) continue;
-    directories.set(path, { path, mode: volume.mode, uid: volume.uid, gid: volume.gid });
+    const { name, mode, uid, gid } = volume;
+    const same = directories.get(path);
+    if (same !== undefined && (same.mode !== mode || same.uid !== uid || same.gid !== gid)) {
+      throw new Refusal(
+        'pod-volume-invalid',
+        `the volume ${name} has different modes or owners in the pod; its apps share one directory, so give it one, or two names`,
+      );
+    }
+    directories.set(path, { path, mode, uid, gid });
   }
   return [...directories.values()];
 }

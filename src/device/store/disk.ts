@@ -39,8 +39,8 @@ export interface Disk {
    */
   hasBlockDevice(path: string): Promise<boolean>;
   /**
-   * Creates a directory that only `owner` may enter, and missing parents. An existing directory
-   * gets this owner.
+   * Creates a directory that only `owner` may enter, and missing parents, through which everybody
+   * may pass. An existing directory gets this owner.
    */
   makeDirectory(path: string, owner: Owner): Promise<void>;
   /** Sets the owner of a file, and its permission bits to `mode`. */

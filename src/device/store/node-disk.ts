@@ -14,7 +14,7 @@ import {
   statfs,
   type FileHandle,
 } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Disk, DiskEntry } from './disk.ts';
 
@@ -70,6 +70,7 @@ export function nodeDisk(): Disk {
       return Math.floor(dev / 2 ** 8) % 2 ** 12 > 0 || (await statfs(path)).type === btrfsMagic;
     },
     makeDirectory: async (path, owner) => {
+      await mkdir(dirname(path), { recursive: true, mode: 0o711 });
       await mkdir(path, { recursive: true, mode: 0o700 });
       await chown(path, owner.uid, owner.gid);
     },

@@ -3,7 +3,14 @@ import { BusError, BusLost, connectBus, type BusConnection, type BusSignal } fro
 import { unitOfObjectPath } from './bus-path.ts';
 import { JobEnds } from './job-ends.ts';
 import type { JobResult, Systemd, UnitStatus } from './systemd.ts';
-import { lacksCredentials, listUnits, managerCall, readUnitStatus, toldResult } from './unit-status.ts';
+import {
+  lacksCredentials,
+  listUnits,
+  managerCall,
+  readUnitStatus,
+  toldResult,
+  unmetUnits,
+} from './unit-status.ts';
 
 export interface SystemdOptions {
   /**
@@ -186,6 +193,7 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     },
     reload,
     status: (unit) => withBus((bus) => readUnitStatus(bus, unit)),
+    unmet: (unit) => withBus((bus) => unmetUnits(bus, unit)),
     list,
     watch: (listener) => {
       listeners.add(listener);

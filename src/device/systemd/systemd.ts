@@ -56,6 +56,8 @@ export interface Systemd {
   reload(): Promise<void>;
   /** Reads a unit, without loading it. */
   status(unit: string): Promise<UnitStatus>;
+  /** Names of the units without which `unit` does not start, and that are not active. */
+  unmet(unit: string): Promise<readonly string[]>;
   /** Names of loaded units that match one of the shell patterns, with their states. */
   list(patterns: readonly string[]): Promise<readonly UnitStatus[]>;
   /**

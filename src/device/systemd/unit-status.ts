@@ -29,17 +29,9 @@ export async function readUnitStatus(bus: BusConnection, unit: string): Promise<
   const [listed] = await listUnits(bus, [unit]);
   const values = new Map(Object.entries(unloaded));
   if (listed !== undefined) {
-    const path = unitObjectPath(unit);
     await Promise.all(
       Object.keys(unloaded).map(async (name) => {
-        const answer = await bus.call({
-          path,
-          interface: 'org.freedesktop.DBus.Properties',
-          member: 'Get',
-          signature: 'ss',
-          args: [typed, name],
-        });
-        values.set(name, variantValue(answer[0]));
+        values.set(name, await property(bus, unit, typed, name));
       }),
     );
   }
@@ -60,6 +52,26 @@ export async function readUnitStatus(bus: BusConnection, unit: string): Promise<
     ...member('execMainStatus', count('ExecMainStatus')),
     ...member('controlGroup', text('ControlGroup')),
   };
+}
+
+async function property(bus: BusConnection, unit: string, typed: string, name: string): Promise<unknown> {
+  const answer = await bus.call({
+    path: unitObjectPath(unit),
+    interface: 'org.freedesktop.DBus.Properties',
+    member: 'Get',
+    signature: 'ss',
+    args: [typed, name],
+  });
+  return variantValue(answer[0]);
+}
+
+/** Names of the units that `unit` requires and that are not active. */
+export async function unmetUnits(bus: BusConnection, unit: string): Promise<readonly string[]> {
+  const needs = await Promise.all(
+    ['Requires', 'BindsTo'].map((name) => property(bus, unit, 'org.freedesktop.systemd1.Unit', name)),
+  );
+  const listed = await listUnits(bus, needs.flat().map(String));
+  return listed.filter(({ activeState }) => activeState !== 'active').map(({ name }) => name);
 }
 
 /**

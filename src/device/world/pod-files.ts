@@ -17,6 +17,8 @@ export interface PodPlaces {
   readonly metadataKey: string;
   /** The directory of units: /etc/systemd/system */
   readonly units: string;
+  /** systemd's files about units: /run/systemd/units */
+  readonly unitStates: string;
   /** The directory of mounted images: /run/wherry/images */
   readonly mounts: string;
 }
@@ -73,6 +75,12 @@ export class PodFiles {
       // durable.
       for (const parent of [dirname(directory.path), '.', '..'])
         await this.disk.syncDirectory(join(volumes, parent));
+    }
+    // The operator's list may have had other plugins when the pod was staged before.
+    for (const name of await this.disk.list(join(home, 'network'))) {
+      if (pod.files.some(({ path }) => path === `network/${name}`)) continue;
+      await this.disk.remove(join(home, 'network', name));
+      this.isUnsynced = true;
     }
     for (const { path, content, mode } of pod.files) await putSummed(path, content, mode);
     // Last, so that a list that was cut off lacks a unit.
@@ -196,7 +204,7 @@ export class PodFiles {
   async remove(pods: readonly DeployedPod[], kept: readonly DeployedPod[]): Promise<void> {
     const shared = new Set(kept.flatMap(unitsOf));
     for (const unit of pods.flatMap(unitsOf)) {
-      if (!shared.has(unit)) await this.disk.remove(join(this.places.units, unit));
+      if (!shared.has(unit)) await this.removeUnit(unit);
     }
   }
 
@@ -212,6 +220,8 @@ export class PodFiles {
   }
 
   async removeUnit(name: string): Promise<void> {
+    // systemd 257 never removes what it writes for LogExtraFields=: a page of memory each.
+    await this.disk.remove(join(this.places.unitStates, `log-extra-fields:${name}`));
     await this.disk.remove(join(this.places.units, name));
   }
 

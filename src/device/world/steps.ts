@@ -117,13 +117,24 @@ export class StepRunner {
     const result = await this.startInTime(unit, signal);
     if (result === 'done') return;
     await this.refuseFailedNetwork(pod);
-    const { result: reason = result } =
-      result === 'canceled' ? { result: 'canceled: another actor stopped it' } : await systemd.status(unit);
+    const reason = await this.whyNotStarted(unit, result);
     const output = owner === undefined ? '' : await this.ports.lastOutput?.(owner, app);
     throw new Refusal(
       'activation-failed',
       `app ${app} of pod ${pod} did not start (${reason}); see journalctl -u ${unit}${output ?? ''}`,
     );
+  }
+
+  private async whyNotStarted(unit: string, result: JobResult): Promise<string> {
+    const { systemd } = this.ports;
+    if (result === 'canceled') return 'canceled: another actor stopped it';
+    if (result === 'dependency') {
+      const unmet = await systemd.unmet(unit);
+      return unmet.length === 0 ? result : `${result}: ${unmet.join(', ')} did not start`;
+    }
+    // A service that did not run has the result of its last run.
+    const { result: last = 'success' } = await systemd.status(unit);
+    return last === 'success' ? result : last;
   }
 
   private async schedule(

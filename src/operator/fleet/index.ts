@@ -40,6 +40,7 @@ export { OfferedImages, imagesOf, type ReifiedPod, reifyPod, simplePod } from '.
 export { previewDeploy } from './preview.ts';
 export { provisionFiles } from './provision.ts';
 export {
+  contentAgain,
   earlierContent,
   onEachMember,
   type Published,
@@ -60,7 +61,7 @@ export {
   writeDraft,
 } from './root-drafts.ts';
 export { isMember, targetName, type TargetName } from './target-name.ts';
-export { messageFor, namedSecrets, readSecrets } from './secrets.ts';
+export { messageFor, namedSecrets, readSecrets, requireDeviceKeys, requireNamedValues } from './secrets.ts';
 export { forecastShare, isAddressed, readShare, shareInWords, type ShareFlags } from './share.ts';
 export {
   addSignature,

@@ -188,7 +188,7 @@ export async function earlierContent(
   const { fleet, link } = means;
   const version = to ?? (await versionBefore(fleet, link, device));
   const desired = await published(fleet, device, version);
-  const { pods, images, policy, target, secrets } = desired;
+  const { target } = desired;
   if (targetName(target) !== device) {
     throw new Refusal(
       'wrong-device',
@@ -200,9 +200,16 @@ export async function earlierContent(
       'not-found',
       `version ${version} of ${device} is a withdrawal: it has no pods to run again`,
     );
-  // The activation of that version is not reused: a rollback takes effect now.
+  return { version, content: contentAgain(desired) };
+}
+
+/**
+ * The content of an earlier command, to be published again. Its activation is not reused: bringing
+ * back earlier pods takes effect now.
+ */
+export function contentAgain({ pods, images, policy, secrets }: DesiredState): DesiredContent {
   const { activation: _then, ...kept } = policy;
-  return { version, content: { pods, images, policy: kept, ...(secrets === undefined ? {} : { secrets }) } };
+  return { pods, images, policy: kept, ...(secrets === undefined ? {} : { secrets }) };
 }
 
 async function published(fleet: FleetDirectory, device: TargetName, version: number): Promise<DesiredState> {

@@ -3,8 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { isAcName } from '../../image/appc/index.ts';
 import { isRefusal, Refusal, unreadableFile } from '../../core/refusal/index.ts';
 import {
+  alreadyVerified,
+  decodeDesiredState,
   decodeEnvelope,
   type DesiredSecret,
+  type DesiredState,
   maxSecretBytes,
   secretDigest,
   type SecretValue,
@@ -60,7 +63,8 @@ export function namedSecrets(values: readonly SecretValue[]): readonly DesiredSe
 
 /**
  * The message for `device`, or for a group by `@NAME`, that carries the signed `envelope`. It is
- * encrypted if the key of the device is known; for a group, if there are values.
+ * encrypted if the key of the device is known; for a group, if it names secrets, also without their
+ * values: the pods of such a command are in the open at no time.
  *
  * @throws Refusal `device-key-missing` when there are values and no key: a secret is never sent
  *   unencrypted. For a group also `usage` when `fleet.toml` does not list its devices, and
@@ -73,18 +77,58 @@ export async function messageFor(
   values: readonly SecretValue[],
 ): Promise<Uint8Array> {
   if (device.startsWith('@')) {
-    if (values.length === 0) return envelope;
+    if (values.length === 0 && !namesSecrets(envelope)) return envelope;
     return await groupMessage(fleet, device.slice(1), envelope, values);
   }
+  if (values.length > 0) return await encrypted(envelope, values, await requireDeviceKeys(fleet, [device]));
   const key = await fleet.deviceKey(device);
-  if (key === undefined) {
-    if (values.length === 0) return envelope;
-    throw new Refusal(
-      'device-key-missing',
-      `the key of ${device} is not known, and secrets only travel encrypted; run "wherry key init" there and "wherry fleet key add ${device} FILE" here`,
-    );
+  return key === undefined ? envelope : await encrypted(envelope, values, [key.armored]);
+}
+
+function namesSecrets(envelope: Uint8Array): boolean {
+  const payload = alreadyVerified(decodeEnvelope(envelope).payload, 'own-history');
+  return (decodeDesiredState(payload).secrets ?? []).length > 0;
+}
+
+/**
+ * The keys of devices that get values of secrets.
+ * @throws Refusal `device-key-missing`, which ends with `advice`
+ */
+export async function requireDeviceKeys(
+  fleet: FleetDirectory,
+  devices: readonly string[],
+  advice = '',
+): Promise<readonly string[]> {
+  const keys: string[] = [];
+  const unknown: string[] = [];
+  // One after the other: thousands of open files would be too many.
+  for (const device of devices) {
+    const key = await fleet.deviceKey(device);
+    if (key === undefined) unknown.push(device);
+    else keys.push(key.armored);
   }
-  return await encrypted(envelope, values, [key.armored]);
+  const [first, ...others] = unknown;
+  if (first === undefined) return keys;
+  const more = others.length === 0 ? '' : ` and of ${others.length} more devices`;
+  throw new Refusal(
+    'device-key-missing',
+    `the key of ${first}${more} is not known, and secrets only travel encrypted; run "wherry key init" there and "wherry fleet key add ${first} FILE" here${advice}`,
+  );
+}
+
+/**
+ * Checks that these are values of secrets that a command names. @param what names the command
+ * @throws Refusal `secret-mismatch`
+ */
+export function requireNamedValues(
+  what: string,
+  { secrets = [] }: DesiredState,
+  values: readonly SecretValue[],
+): void {
+  for (const { name, digest } of namedSecrets(values)) {
+    if (secrets.some((secret) => secret.name === name && secret.digest === digest)) continue;
+    throw new Refusal('secret-mismatch', `${what} was not signed with this value of the secret ${name}`);
+  }
 }
 
 /**
@@ -103,16 +147,7 @@ async function groupMessage(
       `secrets are encrypted to the devices of a group, and fleet.toml does not list those of ${group}: add ${group} = ["crane-7", …] to its table [groups]`,
     );
   }
-  const keys = await Promise.all(members.map((device) => fleet.deviceKey(device)));
-  const unknown = members.filter((_, at) => keys[at] === undefined);
-  if (unknown.length > 0) {
-    const [first = '', more] = [unknown[0], unknown.length - 1];
-    throw new Refusal(
-      'device-key-missing',
-      `the key of ${first}${more === 0 ? '' : ` and of ${more} more devices of ${group}`} is not known, and secrets only travel encrypted; run "wherry fleet key add ${first} FILE", or take the device from the list in fleet.toml`,
-    );
-  }
-  const known = keys.flatMap((key) => key?.armored ?? []);
+  const known = await requireDeviceKeys(fleet, members, ', or take the device from the list in fleet.toml');
   return await encrypted(envelope, values, known).catch((cause: unknown) => {
     if (!isRefusal(cause, 'envelope-too-large')) throw cause;
     throw new Refusal(

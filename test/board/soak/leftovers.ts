@@ -11,7 +11,10 @@ export interface Remains {
   readonly unitFiles: readonly string[];
   readonly mounts: readonly string[];
   readonly controlGroups: readonly string[];
-  /** Directories of containers, mount points of images, and jobs below /run/wherry. */
+  /**
+   * Directories of containers, mount points of images, and jobs below /run/wherry; systemd's files
+   * of log fields.
+   */
   readonly run: readonly string[];
   /** Objects, downloads and pods below /var/lib/wherry. */
   readonly stored: readonly string[];
@@ -23,7 +26,7 @@ const look: Readonly<Record<keyof Remains, string>> = {
   unitFiles: `cd /etc/systemd/system && ls | grep -E '^(wherry-|run-wherry-)'`,
   mounts: `awk '$5 ~ "/wherry/" { print $5 }' /proc/self/mountinfo`,
   controlGroups: `cd /sys/fs/cgroup && find . -name 'wherry-pod-*' -o -name 'wherry-holder-*' -o -name 'wherry-pull@*'`,
-  run: `cd /run/wherry && find apps images pull examine -mindepth 1 -maxdepth 1`,
+  run: `cd /run/wherry && find apps images pull examine -mindepth 1 -maxdepth 1; ls /run/systemd/units | grep log-extra-fields:wherry-`,
   stored: `cd /var/lib/wherry && find images pods partial -mindepth 1 -maxdepth 1`,
   failed: `systemctl list-units --state=failed --plain --no-legend 'wherry-*' 'run-wherry-*' | awk '{ print $1 }'`,
 };

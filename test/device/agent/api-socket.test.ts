@@ -32,7 +32,9 @@ it.skipIf(process.getuid?.() !== 0)(
       await admitGroup(join(directory, 'gone'), undefined, journal);
       expect(lines).toEqual([
         'error: wherry.toml: api.group is no-such-group, which is not a group of this device; the local API answers root alone',
-        expect.stringMatching(/^warning: the local API cannot be offered: .*ENOENT/),
+        expect.stringMatching(
+          /^warning: the local API cannot be offered: .*ENOENT.*; try "systemctl restart wherry-api.socket wherryd"$/,
+        ),
       ]);
     } finally {
       await rm(directory, { recursive: true });

@@ -225,6 +225,14 @@ describe('wherry.toml', () => {
     ],
     [`${minimal}version = 3\n`, 'wherry.toml: broker.version takes one of 4, 5'],
     [`${minimal}[limits]\nreserve_bytes = -1\n`, /limits\.reserve_bytes takes a whole number from 0 to/],
+    [
+      `${minimal}[report]\nschedule = "five"\n`,
+      'wherry.toml: report.schedule is not a cron expression: five',
+    ],
+    [
+      `${minimal}[gc]\nschedule = "61 * * * *"\n`,
+      'wherry.toml: gc.schedule is not a cron expression: 61 * * * *',
+    ],
     [`${minimal}[report]\nschedule = 5\n`, 'wherry.toml: report.schedule takes text and must be given'],
     [
       `${minimal}[download]\nmax_bytes_per_second = 1000\n`,

@@ -77,22 +77,28 @@ describe('a client certificate that is renewed in place', () => {
       ...{ urls: [url] as const, version: 4 as const, bootSpreadSeconds: 0 },
       ...{ ca: at('ca.pem'), cert: at('client.pem'), key: at('client.key') },
     };
+    let attempts = 0;
     const ports = {
       clock,
+      beforeEach: () => Promise.resolve(void (attempts += 1)),
       journal: { log: (_level: string, message: string) => void lines.push(message) },
     };
     const brokers = await openBrokers(config, ports);
     const options = { clientId: 'harbour_crane-7', keepaliveSeconds: 60, onMessage: () => undefined };
-    return { clock, lines, connect: (): Promise<Connection> => brokers.connect(options) };
+    return {
+      ...{ clock, lines, attempts: () => attempts },
+      connect: (): Promise<Connection> => brokers.connect(options),
+    };
   }
 
   it('[C237] is used by the next connection', async () => {
-    const { connect } = await device();
+    const { connect, attempts } = await device();
     await (await connect()).close();
     put(text('new.key'), 'client.key');
     put(text('new.pem'), 'client.pem');
     await (await connect()).close();
     expect(names).toEqual(['old', 'new']);
+    expect(attempts()).toBe(2); // the clock of the device is looked at before each [C259]
   });
 
   it('[C237] is not used while it is incomplete or does not match its key', async () => {
@@ -142,4 +148,20 @@ describe('a client certificate that is renewed in place', () => {
     expect(ended).toBe(false);
     await connection.close();
   });
+});
+
+describe('the files of the broker', () => {
+  const ports = { clock: new FakeClock(0), journal: { log: () => undefined } };
+
+  it.each(['ca', 'cert', 'key', 'passwordFile'])(
+    '[C275] are refused at the start if empty: %s',
+    async (file) => {
+      put(file === 'passwordFile' ? '\n' : '', 'empty');
+      const config = { urls: [url] as const, version: 4 as const, bootSpreadSeconds: 0, [file]: at('empty') };
+      await expect(openBrokers(config, ports)).rejects.toMatchObject({
+        code: 'config-invalid',
+        message: `wherry.toml: broker: ${at('empty')} is empty`,
+      });
+    },
+  );
 });

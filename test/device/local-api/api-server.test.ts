@@ -158,6 +158,7 @@ describe('the local API', () => {
     ],
     ['PUT', '/v1/approvals/1?grp=a', undefined, 400, 'input-invalid', 'there is no parameter "grp"'],
     ['DELETE', '/v1/locks/nobody-has-it', undefined, 404, 'not-found', 'there is no lock "nobody-has-it"'],
+    ['GET', '/v1/pods/web/logs?folow=true', undefined, 400, 'input-invalid', 'there is no parameter "folow"'],
     ['GET', '/v1/pods/web/logs?follow=yes', undefined, 400, 'input-invalid', 'follow takes true or false'],
     ['GET', '/v1/pods/web/logs?lines=1e2', undefined, 400, 'input-invalid', 'lines takes a whole number'],
     ['GET', '/v1/pods/web/logs?lines=', undefined, 400, 'input-invalid', 'lines takes a whole number'],

@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -52,4 +53,31 @@ it('keeps the reason of its failure while it retries [C113]', async () => {
   again.kill('SIGKILL');
   await once(again, 'exit');
   await ports.close();
+});
+
+it('refuses a UDP port that a process of the host has [C113]', async () => {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  const hex = port.toString(16).toUpperCase().padStart(4, '0');
+  writeFileSync(at('staged/ports'), `udp ${port} ${hex} 0100007F talk\n`);
+  await expect(call('/bin/sh', words('up'))).rejects.toMatchObject({ code: 1 });
+  socket.close();
+  expect(failure()).toBe(
+    `pod-port-taken pod web: ports/talk/hostPort: ${port}/udp is taken by a process of the host; stop it or choose another port\n`,
+  );
+});
+
+it('reports the plugin that was running when it took too long [C245]', async () => {
+  mkdirSync(at('run/attachments/pod-id'));
+  mkdirSync(at('run/names'));
+  writeFileSync(at('run/attachments/pod-id/network'), 'lan -\n');
+  writeFileSync(at('run/attachments/pod-id/plugin'), 'dhcp\n');
+  const down = (result: string) =>
+    call('/bin/sh', words('down'), { env: { ...process.env, SERVICE_RESULT: result } });
+  await down('timeout');
+  expect(failure()).toBe(
+    'pod-network-failed pod web: the plugin dhcp did not attach the network bridge in time\n',
+  );
+  expect(existsSync(at('run/attachments/pod-id'))).toBe(false);
 });

@@ -254,6 +254,12 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
       words.join(' '),
     );
   },
+  'assert-no-mount': (pod, app = '', destination) =>
+    expect(configOf(pod, app).mounts.map((mount) => mount.destination)).not.toContain(destination),
+  'assert-port': (pod, protocol, port = '', hostIp) =>
+    expect(pod.ports.ports).toContainEqual(
+      expect.objectContaining({ protocol, first: Number(port), last: Number(port), hostIp }),
+    ),
   'assert-network-unit': (pod, ...words) => expect(lines(networkUnitOf(pod))).toContain(words.join(' ')),
   'assert-network-exec': (pod, act = '', network, hostname, bridge) => {
     const key = act === 'up' ? 'ExecStart' : 'ExecStopPost';

@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -37,6 +38,13 @@ describe('the disk of the machine', () => {
     expect(String(await disk.read(at('file'), 100))).toBe('second');
     expect(String(await disk.readAt(at('file'), 3, 100))).toBe('ond');
     expect(await disk.list(directory)).toEqual(['file']);
+  });
+
+  it('[C295] makes missing parents of a directory so that its owner can reach it', async () => {
+    const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+    await disk.makeDirectory(at('run/pull/job'), own);
+    const modes = ['run', 'run/pull', 'run/pull/job'].map((name) => statSync(at(name)).mode & 0o777);
+    expect(modes).toEqual([0o711, 0o711, 0o700]);
   });
 
   it('distinguishes absent from unreadable', async () => {

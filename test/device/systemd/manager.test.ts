@@ -361,6 +361,28 @@ describe('reading units', () => {
     expect(await systemd.status(name)).toEqual({ name, activeState: 'inactive', subState: 'dead', ...rest });
   });
 
+  it('lists the units that a unit needs and that are not active [C254]', async () => {
+    const needs: Readonly<Record<string, unknown>> = {
+      Requires: ['as', ['srv-data.mount', 'wherry.slice']],
+      BindsTo: ['as', ['wherry-holder-x.service']],
+    };
+    const listed = (name: string, state: string) => [name, '', 'loaded', state, '', '', '/', 0, '', '/'];
+    let patterns: unknown;
+    const { systemd } = await connect({
+      Get: (call) => call.answer('v', needs[String(call.args[1])]),
+      ListUnitsByPatterns: (call) => {
+        [, patterns] = call.args;
+        call.answer('a(ssssssouso)', [
+          listed('srv-data.mount', 'failed'),
+          listed('wherry.slice', 'active'),
+          listed('wherry-holder-x.service', 'inactive'),
+        ]);
+      },
+    });
+    expect(await systemd.unmet(unit)).toEqual(['srv-data.mount', 'wherry-holder-x.service']);
+    expect(patterns).toEqual(['srv-data.mount', 'wherry.slice', 'wherry-holder-x.service']);
+  });
+
   it('lists units by pattern', async () => {
     const { systemd } = await connect({
       ListUnitsByPatterns: (call) =>

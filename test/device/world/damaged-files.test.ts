@@ -68,7 +68,7 @@ async function written() {
   const metadataKey = `${root}.metadata-key`; // not among the files below
   onTestFinished(() => rmSync(metadataKey, { recursive: true, force: true }));
   writeFileSync(metadataKey, 'key');
-  const places = { pods, volumes, metadata, metadataKey, units, mounts };
+  const places = { pods, volumes, metadata, metadataKey, units, mounts, unitStates: `${root}.states` };
   /** Files that were given an owner and a mode. */
   const owned = new Set<string>();
   const own = (path: string) => Promise.resolve(void owned.add(path));

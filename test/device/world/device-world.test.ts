@@ -25,6 +25,7 @@ describe('the start of wherryd', () => {
         ...places,
         metadataKey: at('metadata-key'),
         units: at('units'),
+        unitStates: at('states'),
         mounts: at('mounts'),
       }),
       journal: { log: (level: string, message: string) => void log.push(`${level} ${message}`) },

@@ -72,6 +72,7 @@ describe('units that no pod needs', () => {
       pods: directories.pods,
       volumes: directories.volumes,
       units: join(root, 'units'),
+      unitStates: join(root, 'states'),
       mounts: join(root, 'mounts'),
       metadata: join(root, 'metadata'),
       metadataKey: join(root, 'metadata-key'),

@@ -71,6 +71,7 @@ describe('the files of a pod', () => {
       pods: join(root, 'pods'),
       volumes: join(root, 'volumes'),
       units: join(root, 'units'),
+      unitStates: join(root, 'states'),
       mounts: join(root, 'mounts'),
       metadata: join(root, 'metadata'),
       metadataKey: join(root, 'metadata-key'),
@@ -93,6 +94,18 @@ describe('the files of a pod', () => {
     // Renamed over it: a power cut leaves the old or the new one.
     expect(writes).toEqual([`${changed}.new`]);
     expect(readFileSync(changed, 'utf8')).toBe('[Slice]\n');
+  });
+
+  it('of its network are those of the list as it is now, also on the disk [C204]', async () => {
+    const config = (name: string) => ({ path: `network/${name}.json`, content: '{}\n', mode: 0o600 });
+    await files.write({ ...pod('one'), files: [config('10-bridge'), config('11-portmap')] });
+    await files.enable([pod('one')]);
+    const network = join(root, 'pods/one/network');
+    lasting.length = 0;
+    await files.write({ ...pod('one'), files: [config('10-bridge')] });
+    await files.enable([pod('one')]);
+    expect(readdirSync(network)).toEqual(['10-bridge.json']);
+    expect(lasting).toContain(network);
   });
 
   it('include the volumes that outlive it, which stay unchanged', async () => {
@@ -158,10 +171,14 @@ describe('the files of a pod', () => {
     expect(existsSync(unit(timer))).toBe(false);
   });
 
-  it('are removed except those that another pod shares', async () => {
+  it('[C296] are removed except those that another pod shares', async () => {
     await files.write(pod('one'));
     await files.write(pod('two'));
+    const fields = ['one', 'two'].map((uuid) => `log-extra-fields:wherry-pod-web.${uuid}-main.service`);
+    mkdirSync(join(root, 'states'));
+    for (const name of fields) writeFileSync(join(root, 'states', name), '');
     await files.remove([pod('one')], [pod('two')]);
+    expect(readdirSync(join(root, 'states'))).toEqual(fields.slice(1));
     expect(existsSync(unit('wherry-pod-web.one-main.service'))).toBe(false);
     expect(existsSync(unit('run-wherry-images-0.mount'))).toBe(true);
     expect(existsSync(unit('wherry-pod-web.two-main.service'))).toBe(true);

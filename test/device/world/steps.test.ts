@@ -22,6 +22,8 @@ class JobSystemd implements Partial<Systemd> {
   readonly log: string[] = [];
   readonly failing = new Set<string>();
   readonly trying = new Set<string>();
+  /** Units that need another one, which fails. */
+  readonly needing = new Map<string, string>();
   /** Units whose jobs are replaced by others, and how often. */
   readonly replaced = new Map<string, number>();
 
@@ -30,8 +32,9 @@ class JobSystemd implements Partial<Systemd> {
     Promise.resolve({
       ...unknown(name),
       activeState: this.active.has(name) ? 'active' : 'inactive',
-      ...(this.failing.has(name) ? { result: 'exit-code' } : {}),
+      result: this.failing.has(name) ? 'exit-code' : 'success',
     });
+  unmet = (name: string) => Promise.resolve([this.needing.get(name) ?? []].flat());
   readonly forgiven: string[] = [];
   resetFailed = (unit: string): Promise<void> => {
     this.forgiven.push(unit);
@@ -56,6 +59,7 @@ class JobSystemd implements Partial<Systemd> {
         signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
       );
     if (this.failing.has(unit)) return Promise.resolve('failed');
+    if (this.needing.has(unit)) return Promise.resolve('dependency');
     if (this.isReplaced(unit)) return Promise.resolve('canceled');
     this.active.add(unit).add(unit.replace('.service', '.slice'));
     return Promise.resolve('done');
@@ -177,6 +181,16 @@ describe('an activation with systemd', () => {
       message: 'app main of pod web did not start (exit-code); see journalctl -u web.service',
     });
     expect(jobs.active.has('db.service')).toBe(false);
+  });
+
+  it('is refused with the unit that an app needs and that did not start [C254]', async () => {
+    const { jobs, world } = device();
+    jobs.needing.set('web.service', 'srv-data.mount');
+    await expect(activatePods(world, [web], never, () => undefined)).rejects.toMatchObject({
+      code: 'activation-failed',
+      message:
+        'app main of pod web did not start (dependency: srv-data.mount did not start); see journalctl -u web.service',
+    });
   });
 
   it('[C246] repeats a stop that another start has replaced', async () => {

@@ -1,5 +1,5 @@
 import { countersignRollout, type Described } from '../../../controller/drive/index.ts';
-import { FleetDirectory } from '../../../operator/fleet/index.ts';
+import { FleetDirectory, readSecrets } from '../../../operator/fleet/index.ts';
 import type { DesiredState } from '../../../wire/trust/index.ts';
 import type { Context } from '../../context.ts';
 import type { RolloutSignFlags } from '../../flags.ts';
@@ -16,11 +16,12 @@ export async function signRollout(context: Context, id: string, flags: RolloutSi
   const sign = signerOf(flags);
   const isDry = flags.dryRun === true;
   const fleet = await FleetDirectory.open(context.fleetPath);
+  const { values } = await readSecrets(fleet, flags.secret ?? []);
   await withStore(fleet, flags, { isNew: false }, async (store) => {
     const lines = new LiveLines(terminal);
     let devices = 0;
     const mayRun = await countersignRollout(
-      { fleet, store, clock, ...(sign === undefined ? {} : { sign }) },
+      { fleet, store, clock, values, ...(sign === undefined ? {} : { sign }) },
       id,
       (described) => {
         devices = described.rollout.members.length;
@@ -52,22 +53,23 @@ function describe({ rollout, contents }: Described, out: (line: string) => void)
     out(`${id}  and ${contents.length - shownAtMost} other contents: --dry-run --json has all`);
 }
 
-/** `run web (example.com/web version=2.0, sha512-0123456789ab)` */
-function inWords({ pods, images, withdrawn }: DesiredState): string {
+/** `run web (example.com/web version=2.0, sha512-0123456789ab) with db-password` */
+function inWords({ pods, images, withdrawn, secrets = [] }: DesiredState): string {
   if (withdrawn === true) return 'go back to what their group runs';
   if (pods.length === 0) return 'run nothing';
   const named = images.map(({ name, labels, id }) => {
     const version = labels.find((label) => label.name === 'version');
     return `${name}${version === undefined ? '' : ` version=${version.value}`}, ${id.slice(0, 19)}`;
   });
-  return `run ${pods.map(({ name }) => name).join(', ')} (${named.join('; ')})`;
+  const added = secrets.length === 0 ? '' : ` with ${secrets.map(({ name }) => name).join(', ')}`;
+  return `run ${pods.map(({ name }) => name).join(', ')} (${named.join('; ')})${added}`;
 }
 
 function describedJson({ rollout, contents }: Described): object {
   return {
     id: rollout.id,
     devices: rollout.members.length,
-    contents: contents.map(({ isUndo, devices, desired: { pods, images, policy, withdrawn } }) => ({
+    contents: contents.map(({ isUndo, devices, desired: { pods, images, policy, withdrawn, secrets } }) => ({
       undo: isUndo,
       devices,
       pods: pods.map(({ name, manifest }) => ({
@@ -76,6 +78,7 @@ function describedJson({ rollout, contents }: Described): object {
       })),
       images: images.map(({ id, name, labels, urls }) => ({ id, name, labels, urls })),
       policy,
+      ...(secrets === undefined ? {} : { secrets }),
       ...(withdrawn === true ? { withdrawn } : {}),
     })),
   };

@@ -4,7 +4,7 @@ import { prepareRollout } from '../../../controller/drive/index.ts';
 import { parseStages } from '../../../controller/rollout/index.ts';
 import { isAcName, type AcName } from '../../../image/appc/index.ts';
 import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
-import { FleetDirectory, type FleetLink, offerImages } from '../../../operator/fleet/index.ts';
+import { FleetDirectory, type FleetLink, offerImages, readSecrets } from '../../../operator/fleet/index.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { RolloutStartFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
@@ -37,7 +37,8 @@ export async function startRollout(
   requireTimes(flags, opened.config.deploy.validDays);
   // What is refused here needs neither the broker nor an image.
   await requireNewRollout(opened, flags, id, named ?? []);
-  const { content, toOffer } = await contentFrom(context, opened, flags);
+  const { values, saveKey } = await readSecrets(opened, flags.secret ?? []);
+  const { content, toOffer } = await contentFrom(context, opened, flags, values);
   await withLink(context, async (link, fleet) => {
     const devices = named ?? (await allDevices(fleet, link));
     if (named !== undefined) await link.listen(devices);
@@ -52,6 +53,7 @@ export async function startRollout(
           id,
           devices,
           content,
+          values,
           stages,
           rules: {
             soakSeconds: soak,
@@ -70,7 +72,10 @@ export async function startRollout(
             String(Math.floor((10 * done) / devices.length)),
           ),
       );
-      await offerImages(fleet.imagesPath, toOffer, () => store.create(rollout, commands));
+      await offerImages(fleet.imagesPath, toOffer, async () => {
+        await saveKey();
+        await store.create(rollout, commands);
+      });
       if (flags.signOnly === true) {
         if (context.json)
           context.terminal.out(JSON.stringify({ id, devices: devices.length, phase: rollout.phase }));

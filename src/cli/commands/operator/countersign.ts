@@ -4,11 +4,11 @@ import {
   addSignature,
   FleetDirectory,
   messageFor,
-  namedSecrets,
   publishEnvelope,
   readSecrets,
   replaceFile,
   requireEnough,
+  requireNamedValues,
   shareInWords,
   signatureOf,
   targetName,
@@ -61,11 +61,7 @@ async function countersignCommand(
   const desired = fromFile(file, 'what --sign-only writes', () => decodeDesiredState(payload));
   const device = targetName(desired.target);
   requireFleet(fleet, file, desired.fleet);
-  for (const { name, digest } of namedSecrets(values)) {
-    if (desired.secrets?.some((secret) => secret.name === name && secret.digest === digest) === true)
-      continue;
-    throw new Refusal('secret-mismatch', `${file} was not signed with this value of the secret ${name}`);
-  }
+  requireNamedValues(file, desired, values);
   const pods = desired.pods.map(({ name }) => name).join(', ');
   const share = shareOf(desired.target);
   const part = share === undefined ? '' : ` on ${shareInWords(share)}`;

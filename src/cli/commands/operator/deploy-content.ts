@@ -27,6 +27,7 @@ import { findByName } from './image-discover.ts';
 import { podFromFile } from './pod-files.ts';
 import type { Context } from '../../context.ts';
 import type { ContentFlags } from '../../flags.ts';
+import { showingWork } from '../../showing-work.ts';
 
 export interface Described {
   readonly content: DesiredContent;
@@ -35,11 +36,20 @@ export interface Described {
 }
 
 /** The content that the options describe. Reads every image, and requires its signature. */
-export async function contentFrom(
+export function contentFrom(
   context: Context,
   fleet: FleetDirectory,
   flags: ContentFlags,
   values: readonly SecretValue[] = [],
+): Promise<Described> {
+  return showingWork(context, 'reading the images', (shown) => described(shown, fleet, flags, values));
+}
+
+async function described(
+  context: Context,
+  fleet: FleetDirectory,
+  flags: ContentFlags,
+  values: readonly SecretValue[],
 ): Promise<Described> {
   const runs = (flags.run ?? []).map((text) => named(text, '--run'));
   const files = (flags.pod ?? []).map((text) => named(text, '--pod'));

@@ -121,20 +121,25 @@ export async function fleetDevice(context: Context, device: string): Promise<voi
 }
 
 /** `wherry fleet events`: how deployments end, from now on. */
-export async function fleetEvents(context: Context, flags: { readonly prefix?: string }): Promise<void> {
+export async function fleetEvents(
+  context: Context,
+  { code, ...of }: Pick<DeviceFilterFlags, 'prefix' | 'group' | 'label' | 'code'>,
+): Promise<void> {
   const { terminal } = context;
   await withLink(context, async (link, fleet) => {
     await listenToAll(fleet, link, false);
     const told = new Map(link.views().map(({ device, eventCount }) => [device, eventCount]));
-    link.onChange(({ device, events, eventCount }) => {
+    link.onChange((view) => {
+      const { device, events, eventCount } = view;
       const fresh = eventCount - (told.get(device) ?? 0);
       told.set(device, eventCount);
-      if (fresh <= 0 || (flags.prefix !== undefined && !device.startsWith(flags.prefix))) return;
+      if (fresh <= 0 || !isWanted(deviceLine(view), of)) return;
       for (const event of events.slice(-fresh)) {
+        if (code !== undefined && !('code' in event && event.code === code)) continue;
         const why = 'code' in event ? ` (${event.code}): ${event.message}` : '';
         const when = new Date(event.at * 1000).toISOString();
         if (context.json) terminal.out(JSON.stringify({ device, ...event }));
-        else terminal.out(`${when}  ${device}  version ${event.version}  ${event.outcome}${why}`);
+        else terminal.out(`${when}  ${device}  version ${versionInWords(event)}  ${event.outcome}${why}`);
       }
     });
     terminal.err('waiting for events; Ctrl-C ends this\n');

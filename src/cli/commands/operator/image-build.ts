@@ -8,6 +8,7 @@ import type { Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
 import type { BuildFlags } from '../../flags.ts';
 import { deviceNotes } from './device-notes.ts';
+import { showingWork } from '../../showing-work.ts';
 import { signImages } from './image.ts';
 
 /** `wherry image build` */
@@ -19,16 +20,18 @@ export async function buildImage(context: Context, directory: string, flags: Bui
   }
   const manifest = await manifestBytes(flags);
   const { leaveOut, keys } = await decisions(context, flags.output);
-  const built = await buildAci({
-    leaveOut,
-    root: directory,
-    manifest,
-    output: flags.output,
-    compression: flags.compression,
-    ...(status === undefined ? {} : { xattrs: await readXattrs(directory) }),
-    ...(flags.owner === undefined ? {} : { owner: parseOwner(flags.owner) }),
-    ...latest(),
-  });
+  const built = await showingWork(context, `building ${flags.output}`, async () =>
+    buildAci({
+      leaveOut,
+      root: directory,
+      manifest,
+      output: flags.output,
+      compression: flags.compression,
+      ...(status === undefined ? {} : { xattrs: await readXattrs(directory) }),
+      ...(flags.owner === undefined ? {} : { owner: parseOwner(flags.owner) }),
+      ...latest(),
+    }),
+  );
   for (const socket of built.skipped) context.terminal.err(`left out the socket ${socket}\n`);
   await tellBuilt(context, flags, withKeys(built, keys), tellLeftOut(context, built.leftOut));
 }
@@ -80,7 +83,9 @@ async function buildByFile(context: Context, path: string, flags: BuildFlags): P
       `--${given} is for a directory, and ${path} is a file: a build file has it in its [manifest] or [[put]], an image gets it by "wherry image patch"`,
     );
   const { leaveOut, keys } = await decisions(context, output);
-  const built = await buildFromFile({ path, output, compression, leaveOut, ...latest() });
+  const built = await showingWork(context, `building ${output}`, () =>
+    buildFromFile({ path, output, compression, leaveOut, ...latest() }),
+  );
   await tellBuilt(context, flags, withKeys(built, keys), tellLeftOut(context, built.leftOut));
 }
 

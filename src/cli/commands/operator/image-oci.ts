@@ -12,13 +12,16 @@ import { Refusal } from '../../../core/refusal/index.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
 import type { FromOciFlags } from '../../flags.ts';
+import { showingWork } from '../../showing-work.ts';
 import { latest, pair, tellBuilt } from './image-build.ts';
 import { readSecret } from './image-discover.ts';
 
 /** `wherry image from-oci` */
 export async function imageFromOci(context: Context, source: string, flags: FromOciFlags): Promise<void> {
   const { terminal } = context;
-  const built = await converted(context, source, flags);
+  const built = await showingWork(context, `converting ${source}`, (shown) =>
+    converted(shown, source, flags),
+  );
   for (const warning of built.warnings) terminal.err(`note: ${warning}\n`);
   const { layers, warnings } = built;
   if (!context.json) for (const layer of layers) terminal.out(describeLayer(layer));
@@ -91,7 +94,7 @@ export async function imageToOci(
   file: string,
   flags: { readonly output: string; readonly tag?: string },
 ): Promise<void> {
-  const written = await toOci({ file, ...flags });
+  const written = await showingWork(context, `converting ${file}`, () => toOci({ file, ...flags }));
   for (const warning of written.warnings) context.terminal.err(`note: ${warning}\n`);
   if (context.json) context.terminal.out(JSON.stringify({ output: flags.output, ...written }));
   else context.terminal.out(`${flags.output}: ${written.tag}, ${written.digest}`);

@@ -38,6 +38,10 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
   const sleep = (ms: number) => clock.sleep(ms, stop).catch(() => undefined);
   if (flags.for !== undefined) void sleep(flags.for * 1000).then(() => ended.abort());
   if (flags.herd !== undefined) void sleep(flags.herd * 1000).then(() => devices.cutAll());
+  if (terminal.isLive)
+    terminal.err(
+      `${count} devices connect, ${flags.startsPerSecond} in a second; numbers follow every ${reportMs / 1000} s\n`,
+    );
   const started = devices.start();
   started.catch(() => refused.abort());
   try {

@@ -151,8 +151,9 @@ describe('wherry rollout', () => {
     );
     const touched = names.filter((name) => obeyed(name).includes('2.0'));
     expect(touched).toEqual([names[3], names[5]]);
+    // It halts at the first of the two answers.
     expect((await rollout('show', 'broken')).out).toMatch(
-      new RegExp(`${names[3] ?? ''}  wave 1  version 1 → 2  refused \\(probation-failed\\): web ended`),
+      new RegExp(`(${touched.join('|')})  wave 1  version 1 → 2  refused \\(probation-failed\\): web ended`),
     );
 
     const undone = await rollout('undo', 'broken', '--json');

@@ -215,7 +215,7 @@ describe('commands for a group', () => {
     }
   });
 
-  it('[C225] carry secrets only to the devices that the operator lists', async () => {
+  it('[C225] [C261] carry secrets only to the devices that the operator lists', async () => {
     await writeFile(at('value'), 'x');
     const keys = await Promise.all(['crane-1', 'crane-2', 'crane-3'].map(generateDeviceKey));
     const toml = await readFile(at('fleet/fleet.toml'), 'utf8');
@@ -257,7 +257,7 @@ describe('commands for a group', () => {
     await list('crane-1', 'crane-3');
     const unknown = await deploy();
     expect(unknown).toMatchObject({ status: 70 });
-    expect(unknown.err).toContain('the key of crane-1 and of 1 more devices of kitchen is not known');
+    expect(unknown.err).toContain('the key of crane-1 and of 1 more devices is not known');
     for (const [index, { publicKey }] of keys.entries()) {
       await writeFile(at('device.asc'), publicKey);
       await run('fleet', 'key', 'add', `crane-${index + 1}`, at('device.asc'));
@@ -271,5 +271,12 @@ describe('commands for a group', () => {
     const remedied = await deploy();
     expect(await readers(remedied)).toEqual(['x', 'x', 'decryption-failed']);
     expect(remedied.err).not.toContain('cannot read');
+    // Without values, which the devices have: but its pods were never in the open.
+    const open = ['deploy', '--group', 'kitchen', '--stop-all', '--no-wait'];
+    expect(await run(...open)).toMatchObject({ status: 0 });
+    const [{ version }] = read(remedied.out) as [{ version: number }];
+    const to = ['--to', String(version), '--no-wait'];
+    const back = await run('--json', 'rollback', '--group', 'kitchen', ...to);
+    expect(await readers(back)).toEqual(['', '', 'decryption-failed']);
   });
 });

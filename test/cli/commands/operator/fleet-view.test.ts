@@ -140,4 +140,31 @@ describe('wherry fleet', () => {
     await watching;
     expect(out()).toMatch(/^\S+  crane-2  version 2  refused \(no-space\): the disk is full\n$/);
   });
+
+  it('events of groups, labels and codes are chosen', async () => {
+    const member = { groups: ['kitchen'], labels: [{ name: 'site', value: 'pier' }] };
+    const pump = new FakeDevice({ url: broker.url, fleet: 'harbour', device: 'pump-2', ...member }).start();
+    while (!(await run('fleet', 'devices', '--json')).out.includes('pump-2'));
+    const watches = [['--group', 'kitchen'], ['--label', 'site=pier'], ['--code', 'no-space'], []].map(
+      (chosen) => {
+        const { terminal, out, err, stop } = recordingTerminal();
+        const ended = main(['--fleet', join(directory, 'fleet'), 'fleet', 'events', ...chosen], {}, terminal);
+        return { out, err, stop, ended };
+      },
+    );
+    await until(() => watches.every(({ err }) => err().includes('waiting for events')));
+    await deploy('crane-2');
+    await run('deploy', '--group', 'kitchen', '--stop-all', '--timeout', '250');
+    await deploy('crane-1');
+    await until(() => watches.at(-1)?.out().includes('crane-1') === true);
+    for (const { stop } of watches) stop();
+    await Promise.all(watches.map(({ ended }) => ended));
+    const told = watches.map(({ out }) =>
+      [...out().matchAll(/  (\S+  version \S+)  /g)].map(([, what]) => what),
+    );
+    const of = (device: string) => expect.stringMatching(new RegExp(`^${device} `)) as string;
+    const ofGroup = 'pump-2  version kitchen:1';
+    expect(told).toEqual([[ofGroup], [ofGroup], [of('crane-2')], [of('crane-2'), ofGroup, of('crane-1')]]);
+    await pump.close();
+  });
 });

@@ -1,0 +1,39 @@
+import type { Clock, Journal } from '../../core/ports/index.ts';
+import type { Disk } from '../store/index.ts';
+import type { Systemd } from '../systemd/index.ts';
+
+const unit = 'wherry-floor.service';
+
+export interface ClockFloorPorts {
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly disk: Pick<Disk, 'write'>;
+  readonly journal: Journal;
+  readonly systemd: Pick<Systemd, 'resetFailed' | 'run'>;
+  /** The file from which the unit reads the time. It also shows that the clock was set by it. */
+  readonly file: string;
+  /** The earliest possible time, in seconds since 1970. */
+  readonly floor: () => number;
+  /** Whether a time source has set the clock. */
+  readonly isSynchronized: () => Promise<boolean>;
+}
+
+/**
+ * Sets the clock to the earliest possible time if it is behind that, so that TLS accepts the
+ * certificates which were valid then: a device without a time source would never connect. The clock
+ * is not trusted by this. It does not fail.
+ */
+export async function raiseClock(ports: ClockFloorPorts): Promise<void> {
+  const { clock, disk, journal, systemd, file } = ports;
+  const floor = ports.floor();
+  if (clock.nowMs() >= floor * 1000 || (await ports.isSynchronized())) return;
+  const begin = async (): Promise<string> => {
+    await disk.write(file, Buffer.from(`${floor}\n`));
+    await systemd.resetFailed(unit);
+    return await systemd.run(unit);
+  };
+  const end = await begin().catch(String);
+  const time = `${new Date(floor * 1000).toISOString()}, the earliest possible time`;
+  if (clock.nowMs() >= floor * 1000)
+    journal.log('notice', `the clock was behind ${time}, and was set to that`);
+  else journal.log('warning', `the clock is behind ${time}, and ${unit} did not set it: ${end}`);
+}
