@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { readFile, stat } from 'node:fs/promises';
-import { CORE_SCHEMA, loadAll, mergeTag, YAMLException } from 'js-yaml';
+import { CORE_SCHEMA, intCoreTag, loadAll, mergeTag, YAMLException } from 'js-yaml';
 import { type AcName, parseJson, SchemaFault } from '../../../image/appc/index.ts';
 import { type OfferedImages, type ReifiedPod, reifyPod } from '../../../operator/fleet/index.ts';
 import { isKubernetes, podFromKubernetes } from '../../../operator/kubernetes/index.ts';
@@ -46,13 +46,29 @@ function fromJson(name: AcName, path: string, text: string): unknown {
   return value;
 }
 
+/** Integers on which all readers of YAML agree. */
+const clearInteger: typeof intCoreTag = {
+  ...intCoreTag,
+  resolve: (source, ...more) => {
+    const value = intCoreTag.resolve(source, ...more);
+    if (typeof value !== 'number') return value;
+    if (/^[-+]?0\d/.test(source)) {
+      throw new YAMLException(
+        `${source} is octal in YAML 1.1, as kubectl reads it, and decimal in YAML 1.2; write it without the zero`,
+      );
+    }
+    if (!Number.isSafeInteger(value)) throw new YAMLException(`${source} is too large for an integer`);
+    return value;
+  },
+};
+
 /**
  * With the types of YAML 1.2, where `yes` and dates are strings, and merge keys. As for kubectl,
  * empty documents do not count.
  */
 function fromYaml(name: AcName, path: string, text: string): unknown {
   try {
-    const schema = CORE_SCHEMA.withTags(mergeTag);
+    const schema = CORE_SCHEMA.withTags(mergeTag, clearInteger);
     const documents = loadAll(text, { schema }).filter((document) => document !== null);
     if (documents.length < 2) return documents[0];
     throw new Refusal(
@@ -62,7 +78,7 @@ function fromYaml(name: AcName, path: string, text: string): unknown {
   } catch (cause) {
     if (!(cause instanceof YAMLException)) throw cause;
     const why = cause.message.split('\n')[0] ?? '';
-    throw new Refusal('input-invalid', `pod ${name}: ${path} is neither JSON nor YAML: ${why}`, { cause });
+    throw new Refusal('input-invalid', `pod ${name}: ${path} cannot be read as YAML: ${why}`, { cause });
   }
 }
 

@@ -111,9 +111,23 @@ describe('wherry pod validate', () => {
       status: 64,
       err: expect.stringContaining('2 documents of YAML; put the Pod into a file of its own') as string,
     });
-    expect((await run('a: [')).err).toContain('neither JSON nor YAML');
+    expect((await run('a: [')).err).toContain('cannot be read as YAML');
     expect((await run('---\n')).status).toBe(65);
     expect((await run('kind: Pod\n')).err).toContain('has no apiVersion; expected a Kubernetes Pod');
+  });
+
+  it.each([
+    ['0100', '0100 is octal in YAML 1.1, as kubectl reads it, and decimal in YAML 1.2'],
+    ['9007199254740993', '9007199254740993 is too large for an integer'],
+  ])('[C185] refuses an integer that is not the same to every reader: %s', async (number, why) => {
+    await writeFile(
+      at('octal.yaml'),
+      `apiVersion: v1\nkind: Pod\nspec: {securityContext: {runAsUser: ${number}}}`,
+    );
+    const { status, err } = await wherry(['pod', 'validate', at('octal.yaml'), '--image', at('web.aci')]);
+    expect(status).not.toBe(0);
+    expect(err).toContain(why);
+    expect(err).toContain('octal.yaml cannot be read as YAML');
   });
 
   it('[C185] accepts manifests with a byte order mark, as Windows tools write them (RFC 8259 §8.1)', async () => {
