@@ -31,7 +31,7 @@ function tables(dialect: Dialect): readonly string[] {
 }
 
 /**
- * Makes the tables that do not exist.
+ * Makes the tables that do not exist, and migrates those of an earlier version of wherry.
  * @throws Refusal `database-unavailable` when they are of a later version of wherry
  */
 export async function prepareSchema(query: Query, dialect: Dialect, what: string): Promise<void> {

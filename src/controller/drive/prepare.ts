@@ -54,9 +54,8 @@ const advice = 'start it with --sign-only, and have others sign it with "wherry 
  * Signs every command that a rollout will ever send, for each device the one of the rollout and the
  * one that undoes it. So the deploy key is needed here only, and a controller can publish only
  * commands that were signed before. Nothing is signed until each device's versions are known to
- * fit.
+ * fit. Values of secrets are encrypted here, too, unless others must sign first.
  * @param onSigned called with the number of devices done
- * Values of secrets are encrypted here, too, unless others must sign first.
  * @throws Refusal `not-found` when a device runs a version that this fleet directory does not have,
  *   `device-key-missing` when there are values and the key of a device is not known, and as
  *   `signContent`

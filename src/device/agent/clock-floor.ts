@@ -1,4 +1,5 @@
 import type { Clock, Journal } from '../../core/ports/index.ts';
+import { clockSkewSeconds } from '../../wire/trust/index.ts';
 import type { Disk } from '../store/index.ts';
 import type { Systemd } from '../systemd/index.ts';
 
@@ -18,14 +19,15 @@ export interface ClockFloorPorts {
 }
 
 /**
- * Sets the clock to the earliest possible time if it is behind that, so that TLS accepts the
- * certificates which were valid then: a device without a time source would never connect. The clock
- * is not trusted by this. It does not fail.
+ * Sets the clock to the earliest possible time if it is behind that by more than the clocks of two
+ * machines differ, so that TLS accepts the certificates which were valid then: a device without a
+ * time source would never connect. The clock is not trusted by this, nor is its chip until the next
+ * boot, which is why a small difference is left alone. It does not fail.
  */
 export async function raiseClock(ports: ClockFloorPorts): Promise<void> {
   const { clock, disk, journal, systemd, file } = ports;
   const floor = ports.floor();
-  if (clock.nowMs() >= floor * 1000 || (await ports.isSynchronized())) return;
+  if (clock.nowMs() >= (floor - clockSkewSeconds) * 1000 || (await ports.isSynchronized())) return;
   const begin = async (): Promise<string> => {
     await disk.write(file, Buffer.from(`${floor}\n`));
     await systemd.resetFailed(unit);

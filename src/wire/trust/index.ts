@@ -30,6 +30,7 @@ export {
 } from './desired-state.ts';
 export { decodeDraft, decodeEnvelope, encodeDraft, encodeEnvelope, maxEnvelopeBytes } from './envelope.ts';
 export {
+  clockSkewSeconds,
   deviceTime,
   type DeviceTime,
   judgeDesiredState,

@@ -13,8 +13,8 @@ export type VerifiedPayload = Uint8Array & { readonly [verified]: true };
  * @param origin `examining-unit`: the unit has verified the signature, and wherryd that the payload
  *   is part of the message. `saved-state`: it was verified before it was saved, in a file that only
  *   root writes. `own-history`: a file of the operator, which was signed here or is passed on to be
- *   signed; it is only displayed, and devices verify it. `installed-root`: the administrator of
- *   this machine has installed the root or views it.
+ *   signed; devices verify what comes of it. `installed-root`: the administrator of this machine
+ *   has installed the root or views it.
  */
 export function alreadyVerified(
   payload: Uint8Array,

@@ -37,7 +37,7 @@ describe('a clock that is behind the earliest possible time [C259]', () => {
       'reset wherry-floor.service',
       'run wherry-floor.service',
     ];
-    expect(await deviceAt(1999)).toEqual([
+    expect(await deviceAt(1399)).toEqual([
       ...done,
       'notice: the clock was behind 1970-01-01T00:33:20.000Z, the earliest possible time, and was set to that',
     ]);
@@ -52,6 +52,8 @@ describe('a clock that is behind the earliest possible time [C259]', () => {
   it('is left alone once a time source has set it, and no other clock is set', async () => {
     expect(await deviceAt(0, { synchronized: true })).toEqual([]);
     expect(await deviceAt(2000)).toEqual([]);
+    // The clock of the signer may be ten minutes ahead. A clock chip would not count any more.
+    expect(await deviceAt(1400)).toEqual([]);
   });
 });
 
