@@ -22,12 +22,14 @@ export interface ClockFloorPorts {
  * Sets the clock to the earliest possible time if it is behind that by more than the clocks of two
  * machines differ, so that TLS accepts the certificates which were valid then: a device without a
  * time source would never connect. The clock is not trusted by this, nor is its chip until the next
- * boot, which is why a small difference is left alone. It does not fail.
+ * boot. It does not fail.
+ *
+ * @returns whether it was set
  */
-export async function raiseClock(ports: ClockFloorPorts): Promise<void> {
+export async function raiseClock(ports: ClockFloorPorts): Promise<boolean> {
   const { clock, disk, journal, systemd, file } = ports;
   const floor = ports.floor();
-  if (clock.nowMs() >= (floor - clockSkewSeconds) * 1000 || (await ports.isSynchronized())) return;
+  if (clock.nowMs() >= (floor - clockSkewSeconds) * 1000 || (await ports.isSynchronized())) return false;
   const begin = async (): Promise<string> => {
     await disk.write(file, Buffer.from(`${floor}\n`));
     await systemd.resetFailed(unit);
@@ -35,7 +37,10 @@ export async function raiseClock(ports: ClockFloorPorts): Promise<void> {
   };
   const end = await begin().catch(String);
   const time = `${new Date(floor * 1000).toISOString()}, the earliest possible time`;
-  if (clock.nowMs() >= floor * 1000)
+  if (clock.nowMs() >= floor * 1000) {
     journal.log('notice', `the clock was behind ${time}, and was set to that`);
-  else journal.log('warning', `the clock is behind ${time}, and ${unit} did not set it: ${end}`);
+    return true;
+  }
+  journal.log('warning', `the clock is behind ${time}, and ${unit} did not set it: ${end}`);
+  return false;
 }

@@ -54,7 +54,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
 
   const visits = await readyToVisit({ systemd, disk, units: places.units }, config.broker, journal);
   const brokers = await openBrokers(config.broker, {
-    ...{ clock: systemClock, journal, beforeEach: device.raiseClock },
+    ...{ clock: systemClock, journal, raiseClock: device.raiseClock },
   });
   const session = new DeviceSession({
     fleet: config.fleet,

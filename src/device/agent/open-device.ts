@@ -57,7 +57,7 @@ export async function openDevice(options: OpenOptions) {
   };
   const file = places.clockFloor;
   const isSynchronized = options.clockIsSynchronized;
-  const raise = (): Promise<void> =>
+  const raise = (): Promise<boolean> =>
     raiseClock({ clock: systemClock, disk, journal, systemd, file, floor, isSynchronized });
   const seals = unsealable === undefined;
   return {

@@ -3,6 +3,7 @@ import type { Clock, Journal } from '../../core/ports/index.ts';
 import {
   type BrokerAddress,
   type Connection,
+  ConnectionLost,
   type ConnectOptions,
   MqttTransport,
   type Transport,
@@ -17,8 +18,8 @@ const marginMs = 24 * 3_600_000;
 export interface TransportPorts {
   readonly clock: Clock;
   readonly journal: Journal;
-  /** Runs before each attempt to connect; it does not fail. */
-  readonly beforeEach?: () => Promise<void>;
+  /** Sets a clock that is behind; whether it did. It does not fail. */
+  readonly raiseClock?: () => Promise<boolean>;
 }
 
 /**
@@ -45,7 +46,15 @@ export class RenewedTransport implements Transport {
   }
 
   async connect(options: ConnectOptions): Promise<Connection> {
-    await this.#ports.beforeEach?.();
+    try {
+      return await this.#connect(options);
+    } catch (loss) {
+      if (!isTooEarly(loss) || (await this.#ports.raiseClock?.()) !== true) throw loss;
+      return await this.#connect(options);
+    }
+  }
+
+  async #connect(options: ConnectOptions): Promise<Connection> {
     const files = await this.#current.newest();
     // A new transport also drops the TLS session, which would be resumed with the old certificate.
     if (files !== this.#used.files)
@@ -72,4 +81,10 @@ export class RenewedTransport implements Transport {
       return;
     }
   }
+}
+
+/** Whether a certificate of the broker is not valid yet by the clock of this device. */
+function isTooEarly(loss: unknown): boolean {
+  const cause: unknown = loss instanceof ConnectionLost ? loss.cause : undefined;
+  return cause instanceof Error && 'code' in cause && cause.code === 'CERT_NOT_YET_VALID';
 }

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openBrokers } from '../../../src/device/agent/broker-addresses.ts';
 import type { Connection } from '../../../src/wire/mqtt/index.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { earlyCertificate, loopbackCertificate } from '../../support/loopback-certificate.ts';
 import { until } from '../../support/system-clock.ts';
 
 /** A TLS broker that requires a client certificate and records its name. */
@@ -77,28 +78,25 @@ describe('a client certificate that is renewed in place', () => {
       ...{ urls: [url] as const, version: 4 as const, bootSpreadSeconds: 0 },
       ...{ ca: at('ca.pem'), cert: at('client.pem'), key: at('client.key') },
     };
-    let attempts = 0;
     const ports = {
       clock,
-      beforeEach: () => Promise.resolve(void (attempts += 1)),
       journal: { log: (_level: string, message: string) => void lines.push(message) },
     };
     const brokers = await openBrokers(config, ports);
     const options = { clientId: 'harbour_crane-7', keepaliveSeconds: 60, onMessage: () => undefined };
     return {
-      ...{ clock, lines, attempts: () => attempts },
+      ...{ clock, lines },
       connect: (): Promise<Connection> => brokers.connect(options),
     };
   }
 
   it('[C237] is used by the next connection', async () => {
-    const { connect, attempts } = await device();
+    const { connect } = await device();
     await (await connect()).close();
     put(text('new.key'), 'client.key');
     put(text('new.pem'), 'client.pem');
     await (await connect()).close();
     expect(names).toEqual(['old', 'new']);
-    expect(attempts()).toBe(2); // the clock of the device is looked at before each [C259]
   });
 
   it('[C237] is not used while it is incomplete or does not match its key', async () => {
@@ -164,4 +162,46 @@ describe('the files of the broker', () => {
       });
     },
   );
+});
+
+describe('a broker whose certificate does not count [C259]', () => {
+  it.each([
+    ['because it is not valid yet is tried again once the clock was set', true, true, ['raise'], 2],
+    [
+      'because it is not valid yet is not tried again when the clock was left alone',
+      false,
+      true,
+      ['raise'],
+      1,
+    ],
+    ['because its authority is unknown leaves the clock alone', true, false, [], 1],
+  ])('%s', async (_what, isRaised, isTrusted, calls, attempts) => {
+    const { key, cert } = isTrusted ? earlyCertificate() : loopbackCertificate();
+    let connections = 0;
+    const server = createServer({ key, cert }).listen(0, '127.0.0.1');
+    server.on('connection', () => (connections += 1));
+    await once(server, 'listening');
+    const ca = at('early.pem');
+    writeFileSync(ca, isTrusted ? cert : text('ca.pem'));
+    const raised: string[] = [];
+    const brokers = await openBrokers(
+      {
+        ...{ urls: [`mqtts://127.0.0.1:${(server.address() as AddressInfo).port}`] as const, ca },
+        ...{ version: 4 as const, bootSpreadSeconds: 0 },
+      },
+      {
+        clock: new FakeClock(Date.now()),
+        journal: { log: () => undefined },
+        raiseClock: () => {
+          raised.push('raise');
+          return Promise.resolve(isRaised);
+        },
+      },
+    );
+    const options = { clientId: 'harbour_crane-7', keepaliveSeconds: 60, onMessage: () => undefined };
+    await expect(brokers.connect(options)).rejects.toMatchObject({ reason: 'tls' });
+    expect(raised).toEqual(calls);
+    expect(connections).toBe(attempts);
+    server.close();
+  });
 });
