@@ -170,7 +170,9 @@ describe('the units', () => {
     const unit = await directives('wherryd.service');
     expect(unit.get('CapabilityBoundingSet')).toBe('CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID');
     expect(unit.get('ProtectSystem')).toBe('strict');
-    expect(unit.get('ReadWritePaths')).toBe('/etc/systemd/system /var/lib/wherry /run/wherry -/run/systemd/units');
+    expect(unit.get('ReadWritePaths')).toBe(
+      '/etc/systemd/system /var/lib/wherry /run/wherry -/run/systemd/units',
+    );
   });
 
   it('restart wherryd after any exit status except an unreadable state and the end of a visit', async () => {
