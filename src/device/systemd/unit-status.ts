@@ -70,7 +70,9 @@ export async function unmetUnits(bus: BusConnection, unit: string): Promise<read
   const needs = await Promise.all(
     ['Requires', 'BindsTo'].map((name) => property(bus, unit, 'org.freedesktop.systemd1.Unit', name)),
   );
-  const listed = await listUnits(bus, needs.flat().map(String));
+  const names = needs.flat().map(String);
+  // Without a pattern systemd lists all units.
+  const listed = names.length === 0 ? [] : await listUnits(bus, names);
   return listed.filter(({ activeState }) => activeState !== 'active').map(({ name }) => name);
 }
 
