@@ -140,8 +140,9 @@ describe.each(oneBoard)('a device whose clock jumps on %s', (boardName) => {
     await once(server, 'listening');
     const tls = (server.address() as AddressInfo).port;
     await scene.board.copyIn(Buffer.from(cert), '/etc/wherry/broker-ca.pem');
-    await scene.board.check(`echo '10.0.2.2 broker.test' >>/etc/hosts
-      sed -i 's|^url = .*|url = "mqtts://broker.test:${tls}"\nca = "/etc/wherry/broker-ca.pem"|' /etc/wherry/wherry.toml
+    await scene.board.check(`set -e
+      echo '10.0.2.2 broker.test' >>/etc/hosts
+      sed -i 's|^url = .*|url = "mqtts://broker.test:${tls}"\\nca = "/etc/wherry/broker-ca.pem"|' /etc/wherry/wherry.toml
       systemctl restart wherryd`);
     const desired = scene.desired([resident()]);
     expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
