@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Aedes } from 'aedes';
-import { inject } from 'vitest';
+import { buildPackages, type DebianArch } from '../../cross/index.ts';
 import { type Board, loadBoardConfig, startBoard } from '../../qemu/index.ts';
 import { freePort } from '../../qemu/free-port.ts';
 import { payloadRoot, type PayloadName } from '../../qemu/payload.ts';
@@ -42,6 +42,15 @@ const patienceMs = 240_000;
 
 export interface BuiltImage extends DesiredImage {
   readonly path: string;
+}
+
+/** The packages of this tree: those of the test run, or, for the benchmarks, new ones. */
+async function packagesFor(wanted: DebianArch): Promise<readonly string[]> {
+  const made =
+    process.env['VITEST'] === undefined
+      ? (await buildPackages({ root: resolve(import.meta.dirname, '../..'), archs: [wanted] })).packages
+      : (await import('vitest')).inject('packages');
+  return made.filter(({ arch }) => arch === wanted).map(({ file }) => file);
 }
 
 /**
@@ -105,8 +114,7 @@ export class Scene {
       ...(await startImageServer({ directory, host: '127.0.0.1', port: 0, onAccess })),
       requests,
     };
-    const made = inject('packages').filter(({ arch }) => arch === config.arch);
-    const debs = made.map(({ file }) => file);
+    const debs = await packagesFor(config.arch);
     const board = await startBoard({
       board: boardName,
       debs,
