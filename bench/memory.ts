@@ -159,7 +159,10 @@ async function memoryOfUnit(board: Board, start: string, unit: string): Promise<
 function processesOfAPod(unit: string): string {
   return `count() { grep -lz . /proc/[0-9]*/cmdline 2>/dev/null | wc -l || true; } # a process may end meanwhile
     unit=$(systemctl list-units --plain --no-legend '${unit}' | cut -d' ' -f1)
+    procs=/sys/fs/cgroup$(systemctl show -P ControlGroup "$unit")/cgroup.procs
     for round in 1 2 3 4 5; do
+      # The start script ends a moment after systemd has reported the start.
+      for tenth in $(seq 50); do [ "$(wc -l <"$procs")" != 1 ] || break; sleep 0.1; done
       with=$(count)
       systemctl stop "$unit"
       without=$(count)
