@@ -117,7 +117,9 @@ export async function requireDeviceKeys(
 }
 
 /**
- * Checks that these are values of secrets that a command names. @param what names the command
+ * Checks that these are values of secrets that a command names.
+ *
+ * @param what names the command in the refusal
  * @throws Refusal `secret-mismatch`
  */
 export function requireNamedValues(
