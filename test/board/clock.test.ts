@@ -132,7 +132,9 @@ describe.each(oneBoard)('a device whose clock jumps on %s', (boardName) => {
   itOn(boardName, 'clock')('connects by TLS after a boot in 1970 [C259]', async () => {
     const { key, cert } = loopbackCertificate(['broker.test']);
     const { port } = new URL(scene.brokerUrl);
+    let handshakes = 0;
     const server = createServer({ key, cert }, (socket) => {
+      handshakes += 1;
       const plain = connect(Number(port), '127.0.0.1');
       for (const side of [socket, plain]) side.on('error', () => [socket, plain].map((one) => one.destroy()));
       socket.pipe(plain).pipe(socket);
@@ -150,6 +152,8 @@ describe.each(oneBoard)('a device whose clock jumps on %s', (boardName) => {
     await scene.board.check(
       'systemctl mask systemd-timesyncd; rm -f /var/lib/systemd/timesync/clock /usr/lib/clock-epoch; sync',
     );
+    expect(handshakes).toBeGreaterThan(0);
+    handshakes = 0;
     await scene.board.bootAgain({ hardwareClock: new Date(0) });
     const now = async () => Number(await scene.board.check('date +%s'));
     await expect.poll(now).toBeGreaterThanOrEqual(desired.issued);
@@ -157,6 +161,7 @@ describe.each(oneBoard)('a device whose clock jumps on %s', (boardName) => {
     // The clock is not trusted by that: a command from an hour ahead of it is obeyed.
     const ahead = { issued: desired.issued + 3600, expires: desired.issued + 7200 };
     expect(await scene.deploy(scene.desired([resident()], ahead))).toMatchObject({ outcome: 'committed' });
+    expect(handshakes).toBeGreaterThan(0);
     server.close();
   });
 });
