@@ -4,7 +4,10 @@ import { oneBoard } from './board-choice.ts';
 import { busybox } from './busybox-scene.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
-/** The script of an app that cuts the route to the broker while it runs, like a broken VPN. */
+/**
+ * The script of an app that cuts the route to the broker while it runs, like a broken VPN. The
+ * connection stays open: nothing tells the device that its packets are dropped.
+ */
 const takesTheWay = `
 busybox=/usr/bin/busybox
 $busybox ip route add blackhole 10.0.2.2
@@ -46,7 +49,6 @@ describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from 
         ...state.policy,
         probationSeconds,
         reconnectWindowSeconds,
-        brokerLoss: 'roll-back' as const,
       },
     };
   };
@@ -64,8 +66,6 @@ describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from 
     const bad = set([busybox, 'sh', '-c', takesTheWay]);
     await scene.send(await scene.sign(bad));
     await scene.board.waitFor('ip -4 route show type blackhole', ({ stdout }) => stdout.includes('10.0.2.2'));
-    // A gateway would also close the open connection, because the board no longer answers.
-    scene.cutConnections();
     expect(await scene.answer(bad.version, 240_000)).toMatchObject({
       outcome: 'rolled-back',
       code: 'probation-failed',
@@ -80,14 +80,10 @@ describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from 
 
     // Times of the board's own clock. wherryd logs `rolled-back` when the previous set runs.
     const begun = await loggedAt(({ MESSAGE }) => MESSAGE === `version ${bad.version}: activate`);
-    const lost = await loggedAt(
-      ({ MESSAGE, __MONOTONIC_TIMESTAMP: at }) =>
-        MESSAGE.startsWith('no connection to the broker') && Number(at) / 1e6 > begun,
-    );
     const undone = await loggedAt(({ MESSAGE }) => MESSAGE.startsWith(`version ${bad.version}: rolled-back`));
     // How much later is a matter of the processor: the previous set must start.
-    process.stdout.write(`broker-loss: undone ${(undone - lost).toFixed(2)} s after the loss\n`);
+    process.stdout.write(`broker-loss: undone ${(undone - begun).toFixed(2)} s after its activation began\n`);
     // The device checks once a second.
-    expect(undone - lost).toBeGreaterThanOrEqual(patienceSeconds - 1);
+    expect(undone - begun).toBeGreaterThanOrEqual(probationSeconds + patienceSeconds - 1);
   });
 });

@@ -98,7 +98,7 @@ export function describingPods(command: Command): Command {
       .addOption(
         new Option(
           '--broker-loss <what>',
-          'roll-back: undo pods under which the device loses its broker; ignore',
+          'roll-back: undo pods under which the device loses its broker; ignore: keep them (default: broker_loss of the fleet)',
         ).choices(['roll-back', 'ignore']),
       ),
   );

@@ -50,7 +50,8 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const { config, disk, notifier, systemd, host, keeper, trust, now, owner, examining } = device;
   const sealed = new Set<string>();
   let hasBroker = false;
-  const { world, watch } = makeWorld(device, { sealed, isConnected: () => hasBroker });
+  const broker = { connected: () => hasBroker, reach: () => session.reach() };
+  const { world, watch } = makeWorld(device, { sealed, broker });
 
   const visits = await readyToVisit({ systemd, disk, units: places.units }, config.broker, journal);
   const brokers = await openBrokers(config.broker, {

@@ -8,6 +8,7 @@ import {
   metadataKey,
   PodFiles,
   PodWatch,
+  type ProbationBroker,
   ProbeWatch,
   readNetworkFacts,
 } from '../world/index.ts';
@@ -28,7 +29,7 @@ export interface LiveFacts {
    * deployment is not saved yet.
    */
   readonly sealed: ReadonlySet<string>;
-  readonly isConnected: () => boolean;
+  readonly broker: Omit<ProbationBroker, 'bootSpreadMs'>;
 }
 
 /** Pods and images of the device, and the watch over its pods. */
@@ -59,7 +60,7 @@ export function makeWorld(
     architectures: host.architectures,
     unsavedSecrets: live.sealed,
     whyWait: holdOf(places, host.bootId, now, systemClock),
-    connected: live.isConnected,
+    broker: { ...live.broker, bootSpreadMs: config.broker.bootSpreadSeconds * 1000 },
     lastOutput: lastOutputOf(config.remoteLogPods),
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,

@@ -64,8 +64,6 @@ class Run {
   private staged: readonly DeployedPod[] = [];
   private treeIds: readonly TreeId[] = [];
   private outgoing: readonly DeployedPod[] = [];
-  /** Whether the device had its broker when the activation began. */
-  private wasConnected = false;
 
   constructor(
     pending: PendingDeployment,
@@ -119,7 +117,6 @@ class Run {
     },
     wait: async () => await this.waitForActivation(),
     activate: async () => {
-      this.wasConnected = this.world.connected();
       await this.countAttempt();
       await activatePods(this.world, this.staged, this.signal, (step) => this.tell({ step }));
       this.signal.throwIfAborted();
@@ -151,14 +148,15 @@ class Run {
 
   /**
    * If the broker was connected before and is lost now, the new pods may have cut it off. After the
-   * loss the session waits for the reconnect window before its first attempt.
+   * loss the session waits for the reconnect window before its first attempt. A reboot changes
+   * nothing about this: a technician restarts a device that cannot be reached.
    */
   private probationTerms(): ProbationTerms {
     const { probationSeconds: seconds, brokerLoss, reconnectWindowSeconds } = this.desired.policy;
     const timers = (this.keeper.state.current?.pods ?? []).flatMap(({ timer }) => timer ?? []);
     const terms = { seconds, ...(timers.length === 0 ? {} : { unchanged: timers }) };
-    if (brokerLoss !== 'roll-back' || !this.wasConnected) return terms;
-    return { ...terms, brokerLossMs: (reconnectWindowSeconds + 60) * 1000 };
+    if (brokerLoss === 'ignore' || this.keeper.state.pending?.hadBroker !== true) return terms;
+    return { ...terms, reconnectWindowMs: reconnectWindowSeconds * 1000 };
   }
 
   private eventOf(error: unknown): DeploymentEventName {
@@ -181,9 +179,16 @@ class Run {
         `version ${this.desired.version} is given up: its activation was begun ${this.attempts} times and no end was saved, because the device went down or its disk was full or failed`,
       );
     }
+    const { pending } = this.keeper.state;
+    const hadBroker = pending?.hadBroker === true || this.world.connected();
     await this.keeper.save({
       ...this.keeper.state,
-      pending: { ...this.keeper.state.pending, desired: this.desired, attempts: this.attempts + 1 },
+      pending: {
+        ...pending,
+        desired: this.desired,
+        attempts: this.attempts + 1,
+        ...(hadBroker ? { hadBroker: true as const } : {}),
+      },
     });
   }
 

@@ -142,6 +142,7 @@ const deviceState: Reader<DeviceState> = map({
     map({
       desired: parsed(bytes(1 << 17), decodeSaved),
       attempts: integer(0, 1000),
+      hadBroker: optional(oneOf(true)),
       bootId: optional(text(64)),
     }),
   ),

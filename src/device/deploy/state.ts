@@ -83,6 +83,8 @@ export interface PendingDeployment {
    * this deployment or by one that it superseded.
    */
   readonly attempts: number;
+  /** Whether the device was connected to its broker when an activation was begun. */
+  readonly hadBroker?: true;
   /** The boot in which it was accepted; only for an activation that waits for the next one. */
   readonly bootId?: string;
 }

@@ -7,8 +7,11 @@ import type { DeployedPod, DeviceState, PendingDeployment } from './state.ts';
 
 export interface ProbationTerms {
   readonly seconds: number;
-  /** How long the device may be without its broker; absent when that is not judged. */
-  readonly brokerLossMs?: number;
+  /**
+   * The window in which the session reconnects after a loss of the broker; absent when a loss is
+   * not judged.
+   */
+  readonly reconnectWindowMs?: number;
   /**
    * Timers of scheduled pods that the deployment did not touch; absent when there are none. The
    * result of their last run is not a result of this version.

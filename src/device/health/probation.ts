@@ -19,8 +19,16 @@ export interface AppSample {
   readonly hasStartPeriod?: boolean;
 }
 
+/** What is known of the broker at a moment. */
+export interface BrokerView {
+  readonly connected: boolean;
+  /** When the newest message that the broker acknowledged was sent, in monotonic milliseconds. */
+  readonly answeredMs?: number;
+}
+
 export type Verdict =
-  | { readonly outcome: 'waiting' }
+  /** `askBroker`: only an answer of the broker to a message sent now or later is missing. */
+  | { readonly outcome: 'waiting'; readonly askBroker?: true }
   | { readonly outcome: 'healthy' }
   /** `app` is empty when no app is the cause. */
   | {
@@ -36,7 +44,7 @@ export interface ProbationRules {
   readonly quietMs: number;
   /** After this the probation ends in any case. */
   readonly deadlineMs: number;
-  /** How long the broker may be away; absent when that is not judged. */
+  /** How long the broker may be away or silent; absent when that is not judged. */
   readonly brokerLossMs?: number;
   /** An app that was restarted more often than this is unhealthy. */
   readonly maxRestarts: number;
@@ -69,6 +77,8 @@ export class Probation {
   private restartsSeen = 0;
   private healthySinceMs: number | undefined;
   private brokerLostAtMs: number | undefined;
+  /** Since when an answer of the broker is all that is missing. */
+  private askedAtMs: number | undefined;
 
   constructor(rules: ProbationRules, nowMs: number, first: readonly AppSample[]) {
     this.rules = rules;
@@ -79,32 +89,31 @@ export class Probation {
   /**
    * Judges the next samples, taken at monotonic time `nowMs`.
    *
-   * @param hasBroker whether the device is connected
+   * A connection whose packets no longer arrive looks open until its keepalive ends, minutes later.
+   * So the broker must answer a message that is sent when everything else is well.
    */
-  judge(nowMs: number, samples: readonly AppSample[], hasBroker = true): Verdict {
-    const lost = this.brokerLost(nowMs, hasBroker);
-    if (lost === 'too long') {
-      return {
-        outcome: 'unhealthy',
-        app: '',
-        byProbe: false,
-        reason: 'the device lost its broker under this version and did not get it back',
-      };
-    }
+  judge(nowMs: number, samples: readonly AppSample[], broker: BrokerView = { connected: true }): Verdict {
+    const lost = this.brokerLost(nowMs, broker);
+    if (lost === 'too long') return withoutBroker;
     for (const sample of samples) {
       const end = this.fatal(sample);
       if (end !== undefined) return { outcome: 'unhealthy', app: sample.app, ...end };
     }
     const restarts = samples.reduce((sum, sample) => sum + sample.restarts, 0);
     const unhealthy = samples.find((sample) => whyUnhealthy(sample) !== undefined);
-    if (unhealthy !== undefined || lost !== 'no') this.healthySinceMs = undefined;
+    if (unhealthy !== undefined || lost === 'disconnected') this.healthySinceMs = undefined;
     else if (this.healthySinceMs === undefined || restarts !== this.restartsSeen) this.healthySinceMs = nowMs;
     this.restartsSeen = restarts;
 
     if (this.healthySinceMs !== undefined && nowMs - this.healthySinceMs >= this.rules.quietMs) {
-      return { outcome: 'healthy' };
+      if (this.rules.brokerLossMs === undefined) return { outcome: 'healthy' };
+      this.askedAtMs ??= nowMs;
+      if (answersSince(this.askedAtMs, broker)) return { outcome: 'healthy' };
+      return { outcome: 'waiting', askBroker: true };
     }
+    this.askedAtMs = undefined;
     if (nowMs - this.startMs < this.rules.deadlineMs) return { outcome: 'waiting' };
+    if (unhealthy === undefined && lost !== 'no') return withoutBroker;
     const app = unhealthy ?? samples[0];
     return {
       outcome: 'unhealthy',
@@ -114,14 +123,16 @@ export class Probation {
     };
   }
 
-  private brokerLost(nowMs: number, hasBroker: boolean): 'no' | 'yes' | 'too long' {
+  private brokerLost(nowMs: number, broker: BrokerView): 'no' | 'disconnected' | 'silent' | 'too long' {
     const { brokerLossMs } = this.rules;
-    if (brokerLossMs === undefined || hasBroker) {
+    const isAnswered = this.askedAtMs === undefined || answersSince(this.askedAtMs, broker);
+    if (brokerLossMs === undefined || (broker.connected && isAnswered)) {
       this.brokerLostAtMs = undefined;
       return 'no';
     }
-    this.brokerLostAtMs ??= nowMs;
-    return nowMs - this.brokerLostAtMs >= brokerLossMs ? 'too long' : 'yes';
+    this.brokerLostAtMs ??= this.askedAtMs ?? nowMs;
+    if (nowMs - this.brokerLostAtMs >= brokerLossMs) return 'too long';
+    return broker.connected ? 'silent' : 'disconnected';
   }
 
   private fatal(sample: AppSample): { readonly reason: string; readonly byProbe: boolean } | undefined {
@@ -135,6 +146,17 @@ export class Probation {
       return { reason, byProbe: true };
     return undefined;
   }
+}
+
+const withoutBroker: Verdict = {
+  outcome: 'unhealthy',
+  app: '',
+  byProbe: false,
+  reason: 'the device lost its broker under this version and did not get it back',
+};
+
+function answersSince(timeMs: number, { connected, answeredMs }: BrokerView): boolean {
+  return connected && answeredMs !== undefined && answeredMs >= timeMs;
 }
 
 /** Why an app is not healthy at this moment; undefined when it is. */

@@ -1,8 +1,6 @@
 import type { Refusal } from '../../core/refusal/index.ts';
 import { ConnectionLost, type Connection, type Message } from '../../wire/mqtt/index.ts';
 import {
-  mustReassert,
-  decodePresence,
   encodePresence,
   type DeploymentEvent,
   type DeviceReport,
@@ -13,6 +11,7 @@ import {
   type Telemetry,
 } from '../../wire/report/index.ts';
 import { HeardTopics } from './heard-topics.ts';
+import { lateWill } from './late-will.ts';
 import { logLoss } from './loss-journal.ts';
 import { Outbox } from './outbox.ts';
 import { OutboxSender } from './outbox-sender.ts';
@@ -142,6 +141,22 @@ export class DeviceSession {
       const { reason, message } = error;
       if (reason !== 'credentials' && reason !== 'too-large') this.#giveUp(connection, error);
       this.#options.journal.log('warning', `a part of a log was not sent: ${message}`);
+      return false;
+    }
+  }
+
+  /**
+   * Publishes `live` once more, and resolves with whether the broker has acknowledged it. A
+   * connection on which it does not is given up.
+   */
+  async reach(): Promise<boolean> {
+    const link = this.#link;
+    if (link === undefined) return false;
+    try {
+      await this.#acknowledged(link.connection, this.#presenceMessage(link.presence), true);
+      return true;
+    } catch (error) {
+      this.#giveUp(link.connection, error);
       return false;
     }
   }
@@ -320,25 +335,11 @@ export class DeviceSession {
     }
   }
 
-  /**
-   * A last will of an earlier connection may arrive after this one began. The retained message is
-   * then corrected.
-   */
   #checkPresence(payload: Uint8Array): void {
-    const link = this.#link;
-    if (link === undefined) return;
-    let retained: Presence;
-    try {
-      retained = decodePresence(payload);
-    } catch {
-      return; // Not a message of wherry; the next own message replaces it.
-    }
-    if (mustReassert(link.presence, retained)) {
-      this.#debug(`live is corrected: the will of connection ${retained.connection} arrived late`);
-      this.#acknowledged(link.connection, this.#presenceMessage(link.presence), true).catch(
-        (error: unknown) => this.#giveUp(link.connection, error),
-      );
-    }
+    const late = this.#link && lateWill(this.#link.presence, payload);
+    if (late === undefined) return;
+    this.#debug(`live is corrected: the will of connection ${late.connection} arrived late`);
+    void this.reach();
   }
 
   #drop(topic: string, refusal: Refusal): void {

@@ -37,7 +37,7 @@ import { ImageMounts } from './image-mounts.ts';
 import { type DeviceFacts, stagePods } from './staging.ts';
 import { StepRunner } from './steps.ts';
 import { StoredObjects } from './stored-objects.ts';
-import { watchProbation } from './watch-probation.ts';
+import { type ProbationBroker, watchProbation } from './watch-probation.ts';
 
 /** How long until a removed lock or an approval is noticed. */
 const lookEveryMs = 10_000;
@@ -72,7 +72,7 @@ export interface DeviceWorldPorts {
   ) => Promise<StoredImage>;
   /** Why the activation of a deployment is held; see `World.whyWait`. */
   readonly whyWait: (pending: PendingDeployment) => Promise<string | undefined>;
-  readonly connected: () => boolean;
+  readonly broker: ProbationBroker;
   /** Absent: messages quote no output of apps. */
   readonly lastOutput?: LastOutput;
   /** Renders one tree, whose images are mounted, in the rendering unit. */
@@ -200,7 +200,7 @@ export class DeviceWorld implements World {
   }
 
   connected(): boolean {
-    return this.ports.connected();
+    return this.ports.broker.connected();
   }
 
   async probation(pods: readonly DeployedPod[], terms: ProbationTerms, signal: AbortSignal): Promise<void> {

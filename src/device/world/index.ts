@@ -12,3 +12,4 @@ export { PodFiles } from './pod-files.ts';
 export { PodWatch } from './pod-watch.ts';
 export { ProbeWatch } from './probe-watch.ts';
 export { systemCalls } from './system-calls.ts';
+export type { ProbationBroker } from './watch-probation.ts';

@@ -7,11 +7,22 @@ import { appOfPod, type PodWatch } from './pod-watch.ts';
 
 const lookEveryMs = 1000;
 
+/** How long an attempt to connect may take, once the session has waited for its turn. */
+const attemptMs = 60_000;
+
+/** The device's session with its broker. */
+export interface ProbationBroker {
+  readonly connected: () => boolean;
+  /** Sends a message that changes nothing; resolves with whether it was acknowledged. */
+  readonly reach: () => Promise<boolean>;
+  /** After a boot the session waits up to this long before its first attempt. */
+  readonly bootSpreadMs: number;
+}
+
 export interface ProbationPorts {
   readonly clock: Clock;
   readonly watch: PodWatch;
-  /** Whether the device is connected to its broker. */
-  readonly connected: () => boolean;
+  readonly broker: ProbationBroker;
   /** Absent: no output is quoted. */
   readonly lastOutput?: LastOutput;
 }
@@ -22,19 +33,34 @@ export interface ProbationPorts {
  */
 export async function watchProbation(
   pods: readonly DeployedPod[],
-  { seconds, brokerLossMs, unchanged = [] }: ProbationTerms,
-  { clock, watch, connected, lastOutput = () => Promise.resolve('') }: ProbationPorts,
+  { seconds, reconnectWindowMs, unchanged = [] }: ProbationTerms,
+  { clock, watch, broker, lastOutput = () => Promise.resolve('') }: ProbationPorts,
   signal: AbortSignal,
 ): Promise<void> {
   const judged = pods.filter(({ timer }) => timer === undefined || !unchanged.includes(timer));
   const look = async () =>
     (await Promise.all(judged.map((pod) => watch.observe(pod)))).flat().map(({ sample }) => sample);
   let samples = await look();
+  let answeredMs: number | undefined;
+  let isAsking = false;
+  const askBroker = async () => {
+    if (isAsking) return;
+    isAsking = true;
+    const sentMs = clock.monotonicMs();
+    if (await broker.reach()) answeredMs = sentMs;
+    isAsking = false;
+  };
+  const brokerLossMs =
+    reconnectWindowMs === undefined
+      ? undefined
+      : Math.max(reconnectWindowMs, broker.bootSpreadMs) + attemptMs;
   const probation = new Probation(probationRules(seconds, brokerLossMs), clock.monotonicMs(), samples);
   for (; ; samples = await look()) {
     signal.throwIfAborted();
-    const verdict = probation.judge(clock.monotonicMs(), samples, connected());
+    const view = { connected: broker.connected(), ...(answeredMs === undefined ? {} : { answeredMs }) };
+    const verdict = probation.judge(clock.monotonicMs(), samples, view);
     if (verdict.outcome === 'healthy') return;
+    if (verdict.outcome === 'waiting' && verdict.askBroker === true) void askBroker();
     if (verdict.outcome === 'unhealthy') {
       const { app, reason, byProbe } = verdict;
       const code = byProbe ? 'probe-failed' : 'probation-failed';

@@ -27,6 +27,8 @@ export interface FleetConfig {
     readonly probationSeconds: number;
     readonly reconnectWindowSeconds: number;
     readonly limits: 'require' | 'best-effort';
+    /** Absent: a set under which a device loses its broker is undone. */
+    readonly brokerLoss?: 'roll-back' | 'ignore';
   };
   /** By group: the devices to which commands with secrets for it are encrypted. */
   readonly groups: ReadonlyMap<string, readonly AcName[]>;
@@ -81,6 +83,7 @@ const schema: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
     probation_seconds: wholeNumber(0, 86_400),
     reconnect_window_seconds: wholeNumber(1, 3600),
     limits: oneOf('require', 'best-effort'),
+    broker_loss: oneOf('roll-back', 'ignore'),
   },
   rollouts: {
     database: [
@@ -133,6 +136,7 @@ export function parseFleetConfig(toml: string): FleetConfig {
       probationSeconds: required('deploy.probation_seconds') as number,
       reconnectWindowSeconds: required('deploy.reconnect_window_seconds') as number,
       limits: required('deploy.limits') as 'require' | 'best-effort',
+      ...optional('brokerLoss', 'deploy.broker_loss'),
     },
     groups: new Map(
       [...values].flatMap(([key, value]) =>
@@ -209,6 +213,7 @@ base_url = ${JSON.stringify(options.imagesUrl)}
 # probation_seconds = 30     # pods must stay healthy for this long, or the device rolls back
 # reconnect_window_seconds = 60   # spread of reconnects; 300 for 100 000 devices
 # limits = "require"         # "best-effort" runs pods even if a limit cannot be enforced
+# broker_loss = "roll-back"  # "ignore" keeps pods under which a device loses its broker
 
 [groups]
 # Which devices the secrets of a group are encrypted to.

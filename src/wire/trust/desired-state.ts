@@ -91,7 +91,7 @@ export interface DeployPolicy {
   readonly activation?: Activation;
   /**
    * Whether a set under which the device loses its broker for longer than the reconnect window and
-   * a minute is undone; absent is `ignore`. Judged only if the broker was connected before.
+   * a minute is undone; absent is `roll-back`. Judged only if the broker was connected before.
    */
   readonly brokerLoss?: 'roll-back' | 'ignore';
 }

@@ -92,12 +92,13 @@ describe('a deployment', () => {
     expect(world.waits).toEqual(['locked']);
   });
 
-  it('counts a loss of the broker if its policy requires it and there was a connection [C173]', async () => {
+  it('counts a loss of the broker if there was a connection, unless its policy ignores it [C173]', async () => {
     for (const [brokerLoss, hasBroker, expected] of [
-      ['roll-back', true, { seconds: 1, brokerLossMs: 61_000 }],
+      ['roll-back', true, { seconds: 1, reconnectWindowMs: 1000 }],
       ['roll-back', false, { seconds: 1 }],
       ['ignore', true, { seconds: 1 }],
-      [undefined, true, { seconds: 1 }],
+      [undefined, true, { seconds: 1, reconnectWindowMs: 1000 }],
+      [undefined, false, { seconds: 1 }],
     ] as const) {
       const world = deviceWithPending();
       const { pending } = world.state;
@@ -110,12 +111,31 @@ describe('a deployment', () => {
     }
   });
 
+  it('counts a loss of the broker after a reboot in the probation, too [C173]', async () => {
+    const world = deviceWithPending();
+    const abort = new AbortController();
+    world.beforeCall = (call) => {
+      if (call === 'probation') abort.abort(new Error('the device goes down'));
+    };
+    await run(world, abort.signal);
+    expect(world.state.pending).toMatchObject({ attempts: 1, hadBroker: true });
+    const { pending } = world.state;
+    if (pending === undefined) throw new Error('nothing is pending');
+    const withoutImages = { ...pending, desired: { ...pending.desired, images: [] } };
+    const saved = encodeState({ ...world.state, pending: withoutImages });
+    expect(decodeState(saved).pending).toMatchObject({ attempts: 1, hadBroker: true });
+    world.beforeCall = () => undefined;
+    world.hasBroker = false;
+    await run(world);
+    expect(world.probationTerms).toEqual({ seconds: 1, reconnectWindowMs: 1000 });
+  });
+
   it('names the scheduled pods that ran before, whose last run does not count [C220]', async () => {
     const world = deviceWithPending();
     const pods = [deployedPod('web-old'), { ...deployedPod('backup'), timer: 'backup.timer' }];
     world.state = { ...world.state, current: { version: 1, pods, imageIds: [imageIdOf('old')] } };
     await run(world);
-    expect(world.probationTerms).toEqual({ seconds: 1, unchanged: ['backup.timer'] });
+    expect(world.probationTerms).toMatchObject({ seconds: 1, unchanged: ['backup.timer'] });
   });
 
   it('reports how many bytes of how many have arrived', async () => {

@@ -59,7 +59,10 @@ describe('a probation', () => {
       looks: readonly [number, boolean][],
     ): string[] => {
       const probation = new Probation(rules, 0, [well]);
-      return looks.map(([atMs, hasBroker]) => probation.judge(atMs, [well], hasBroker).outcome);
+      return looks.map(([atMs, connected]) => {
+        const broker = connected ? { connected, answeredMs: atMs } : { connected };
+        return probation.judge(atMs, [well], broker).outcome;
+      });
     };
     const rules = probationRules(10, 61_000);
     expect(

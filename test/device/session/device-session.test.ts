@@ -404,6 +404,21 @@ describe('a device session', () => {
     expect(states.at(-1)).toEqual({ up: true, connection: 2 });
   });
 
+  it('[C173] reaches its broker by a message that is acknowledged, or gives the connection up', async () => {
+    const { broker, clock, session, states } = device();
+    expect(await session.reach()).toBe(false);
+    session.start();
+    await settle();
+    broker.log.length = 0;
+    expect(await session.reach()).toBe(true);
+    expect(broker.log).toEqual([`${base}/live (retained)`]);
+    broker.acknowledges = false;
+    const reached = session.reach();
+    await clock.pass(minute);
+    expect(await reached).toBe(false);
+    expect(states.at(-1)).toMatchObject({ up: false });
+  });
+
   it('gives up a connection on which its report is refused, and retries', async () => {
     const { broker, clock, session, states } = device();
     broker.refusal = denied(`${base}/reported`);

@@ -103,7 +103,11 @@ describe('a probation', () => {
     const judged = watchProbation(
       [probed],
       { seconds: 10 },
-      { clock, watch, connected: () => true },
+      {
+        clock,
+        watch,
+        broker: { connected: () => true, reach: () => Promise.resolve(true), bootSpreadMs: 0 },
+      },
       new AbortController().signal,
     );
     const refused = expect(judged).rejects.toMatchObject({

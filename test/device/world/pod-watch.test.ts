@@ -80,6 +80,8 @@ describe('the report of a pod', () => {
   });
 });
 
+const answeringBroker = { connected: () => true, reach: () => Promise.resolve(true), bootSpreadMs: 0 };
+
 describe('the probation of a set with a scheduled pod [C220]', () => {
   const backup = { ...deployedPod('web'), timer };
   const after = async (unchanged: readonly string[]) => {
@@ -87,7 +89,7 @@ describe('the probation of a set with a scheduled pod [C220]', () => {
       [timer, { activeState: 'active' }],
       ['web.service', { activeState: 'failed', result: 'exit-code' }],
     ]);
-    const ports = { clock: new FakeClock(), watch: watched(states), connected: () => true };
+    const ports = { clock: new FakeClock(), watch: watched(states), broker: answeringBroker };
     await watchProbation([backup], { seconds: 0, unchanged }, ports, new AbortController().signal);
   };
 
@@ -109,10 +111,63 @@ describe('the probation of pods whose apps have the same name [C273]', () => {
       ['web.service', { activeState: 'active', restarts: 7 }],
       ['shop.service', { activeState: 'active', restarts: 0 }],
     ]);
-    const ports = { clock: new FakeClock(), watch: watched(states), connected: () => true };
+    const ports = { clock: new FakeClock(), watch: watched(states), broker: answeringBroker };
     const pods = ['web', 'shop'].map((name) => deployedPod(name));
     await expect(
       watchProbation(pods, { seconds: 0 }, ports, new AbortController().signal),
     ).resolves.toBeUndefined();
+  });
+});
+
+describe('the probation of a set that may cut the device off [C173]', () => {
+  const seconds = 10;
+  const judged = (broker: Partial<typeof answeringBroker>, reconnectWindowMs = 1000) => {
+    const clock = new FakeClock();
+    const states = new Map<string, Partial<UnitStatus>>([['web.service', { activeState: 'active' }]]);
+    const ports = { clock, watch: watched(states), broker: { ...answeringBroker, ...broker } };
+    let end: unknown;
+    const pods = [deployedPod('web')];
+    watchProbation(pods, { seconds, reconnectWindowMs }, ports, new AbortController().signal).then(
+      () => (end = 'passed'),
+      (error: unknown) => (end = error),
+    );
+    return { clock, end: () => end };
+  };
+  const failed = {
+    code: 'probation-failed',
+    message: 'the device lost its broker under this version and did not get it back',
+  };
+
+  it('asks the broker once, when all apps have been healthy, and is passed with the answer', async () => {
+    let asked = 0;
+    let answer: (isAnswered: boolean) => void = () => undefined;
+    const reach = () => {
+      asked += 1;
+      return new Promise<boolean>((resolve) => (answer = resolve));
+    };
+    const { clock, end } = judged({ reach });
+    await clock.pass((seconds - 1) * 1000);
+    expect(asked).toBe(0);
+    await clock.pass(20_000);
+    expect({ asked, end: end() }).toEqual({ asked: 1, end: undefined });
+    answer(true);
+    await clock.pass(1000);
+    expect({ asked, end: end() }).toEqual({ asked: 1, end: 'passed' });
+  });
+
+  it('fails when the connection looks open but the broker does not answer', async () => {
+    const { clock, end } = judged({ reach: () => Promise.resolve(false) });
+    await clock.pass((seconds + 60) * 1000);
+    expect(end()).toBeUndefined();
+    await clock.pass(1000);
+    expect(end()).toMatchObject(failed);
+  });
+
+  it('gives a device that has just booted the time of its boot spread', async () => {
+    const { clock, end } = judged({ connected: () => false, bootSpreadMs: 300_000 });
+    await clock.pass(359_000);
+    expect(end()).toBeUndefined();
+    await clock.pass(1000);
+    expect(end()).toMatchObject(failed);
   });
 });
