@@ -43,11 +43,14 @@ export async function watchProbation(
   let samples = await look();
   let answeredMs: number | undefined;
   let isAsking = false;
-  const askBroker = async () => {
+  const askBroker = async (onAnswer: () => void) => {
     if (isAsking) return;
     isAsking = true;
     const sentMs = clock.monotonicMs();
-    if (await broker.reach()) answeredMs = sentMs;
+    if (await broker.reach()) {
+      answeredMs = sentMs;
+      onAnswer();
+    }
     isAsking = false;
   };
   const brokerLossMs =
@@ -60,7 +63,6 @@ export async function watchProbation(
     const view = { connected: broker.connected(), ...(answeredMs === undefined ? {} : { answeredMs }) };
     const verdict = probation.judge(clock.monotonicMs(), samples, view);
     if (verdict.outcome === 'healthy') return;
-    if (verdict.outcome === 'waiting' && verdict.askBroker === true) void askBroker();
     if (verdict.outcome === 'unhealthy') {
       const { app, reason, byProbe } = verdict;
       const code = byProbe ? 'probe-failed' : 'probation-failed';
@@ -71,6 +73,11 @@ export async function watchProbation(
       const output = await lastOutput(culprit.pod, culprit.app);
       throw new Refusal(code, `app ${app} ${reason}${output}`);
     }
-    await clock.sleep(lookEveryMs, signal);
+    // An answer of the broker ends the pause.
+    const over = new AbortController();
+    if (verdict.askBroker === true) void askBroker(() => over.abort());
+    await clock
+      .sleep(lookEveryMs, AbortSignal.any([signal, over.signal]))
+      .catch(() => signal.throwIfAborted());
   }
 }

@@ -3,7 +3,7 @@ import type { Systemd, UnitStatus } from '../../../src/device/systemd/index.ts';
 import { PodWatch } from '../../../src/device/world/pod-watch.ts';
 import { watchProbation } from '../../../src/device/world/watch-probation.ts';
 import { ProbeWatch } from '../../../src/device/world/probe-watch.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
+import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { deployedPod } from '../../support/world-model.ts';
 
 const timer = 'web.timer';
@@ -153,6 +153,13 @@ describe('the probation of a set that may cut the device off [C173]', () => {
     answer(true);
     await clock.pass(1000);
     expect({ asked, end: end() }).toEqual({ asked: 1, end: 'passed' });
+  });
+
+  it('is passed in the moment of the answer', async () => {
+    const { clock, end } = judged({ reach: () => Promise.resolve(true) });
+    await clock.pass(seconds * 1000);
+    await settle();
+    expect({ end: end(), atMs: clock.monotonicMs() }).toEqual({ end: 'passed', atMs: seconds * 1000 });
   });
 
   it('fails when the connection looks open but the broker does not answer', async () => {
