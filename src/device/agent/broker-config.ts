@@ -64,7 +64,7 @@ function readUrls(broker: Table): BrokerConfig['urls'] {
   if (first === undefined) throw invalid('broker.urls', `takes a list of ${expected}`);
   const key = several.length > 0 ? 'broker.urls' : 'broker.url';
   for (const one of [first, ...others]) {
-    if (!/^(mqtts?:\/\/[^/\s]+|wss?:\/\/\S+)$/.test(one)) {
+    if (!/^(mqtts?:\/\/[^/\s]+\/?|wss?:\/\/\S+)$/i.test(one)) {
       throw invalid(
         key,
         'takes mqtt://host:port, mqtts://host:port, ws://host:port/path or wss://host:port/path',

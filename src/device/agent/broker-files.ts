@@ -29,7 +29,7 @@ export async function readBrokerFiles(broker: Named): Promise<BrokerFiles> {
   ] as const) {
     if (path === undefined) continue;
     try {
-      result[field] = (await readFile(path, 'utf8')).replace(/\n$/, field === 'password' ? '' : '\n');
+      result[field] = (await readFile(path, 'utf8')).replace(/\r?\n$/, field === 'password' ? '' : '\n');
     } catch (cause) {
       throw new Refusal('config-invalid', `wherry.toml: broker: ${path} cannot be read`, { cause });
     }

@@ -1,4 +1,6 @@
 import type { Clock, Journal } from '../../core/ports/index.ts';
+import { isRefusal } from '../../core/refusal/index.ts';
+import { notYetValid } from '../../wire/http/index.ts';
 import { clockSkewSeconds } from '../../wire/trust/index.ts';
 import type { Disk } from '../store/index.ts';
 import type { Systemd } from '../systemd/index.ts';
@@ -43,4 +45,20 @@ export async function raiseClock(ports: ClockFloorPorts): Promise<boolean> {
   }
   journal.log('warning', `the clock is behind ${time}, and ${unit} did not set it: ${end}`);
   return false;
+}
+
+/**
+ * A pull, and once more if a server had a certificate that was not valid yet and the clock was
+ * behind. The server gains nothing by such a certificate: it does not choose the time.
+ *
+ * @param raise `raiseClock`
+ */
+export async function pullInTime<T>(pull: () => Promise<T>, raise: () => Promise<boolean>): Promise<T> {
+  try {
+    return await pull();
+  } catch (error) {
+    const isTooEarly = isRefusal(error, 'download-failed') && error.message.includes(notYetValid);
+    if (!isTooEarly || !(await raise())) throw error;
+    return await pull();
+  }
 }

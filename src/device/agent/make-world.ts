@@ -12,6 +12,7 @@ import {
   ProbeWatch,
   readNetworkFacts,
 } from '../world/index.ts';
+import { pullInTime } from './clock-floor.ts';
 import { holdOf } from './hold.ts';
 import { lastOutputOf } from './last-output.ts';
 import type { OpenedDevice } from './open-device.ts';
@@ -67,28 +68,25 @@ export function makeWorld(
     pull: async (image, onProgress, pullSignal) => {
       await requireSecret(places.credentials);
       const signers = trust.image(image.name);
-      return await pullImage(
-        {
-          image,
-          ...signers,
-          copies: trust.copies(),
-          architectures: host.architectures,
-          limits: {
-            maxTarBytes: config.limits.maxImageBytes,
-            maxEntries,
-            maxRatio: 200,
-            minBytesPerSecond: config.limits.minBytesPerSecond,
-            maxBytesPerSecond: config.download.maxBytesPerSecond,
-          },
-          compression: config.store.compression,
-          time: await now(),
-          ...(seals ? { seals: true } : {}),
-          ...(config.download.proxy === undefined ? {} : { proxy: config.download.proxy }),
+      const job = {
+        image,
+        ...signers,
+        copies: trust.copies(),
+        architectures: host.architectures,
+        limits: {
+          maxTarBytes: config.limits.maxImageBytes,
+          maxEntries,
+          maxRatio: 200,
+          minBytesPerSecond: config.limits.minBytesPerSecond,
+          maxBytesPerSecond: config.download.maxBytesPerSecond,
         },
-        { systemd, disk, store, clock: systemClock, places, owner },
-        onProgress,
-        pullSignal,
-      );
+        compression: config.store.compression,
+        ...(seals ? { seals: true as const } : {}),
+        ...(config.download.proxy === undefined ? {} : { proxy: config.download.proxy }),
+      };
+      const ports = { systemd, disk, store, clock: systemClock, places, owner };
+      const pull = async () => await pullImage({ ...job, time: await now() }, ports, onProgress, pullSignal);
+      return await pullInTime(pull, device.raiseClock);
     },
     render: (rendering, renderSignal) =>
       renderInUnit(

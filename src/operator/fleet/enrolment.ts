@@ -1,9 +1,8 @@
-import { X509Certificate, createPrivateKey } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { Refusal, unreadableFile } from '../../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { type EnrolmentBundle, type EnrolmentPath, isEnrolmentPath } from '../../wire/enrolment/index.ts';
 import { signedCertificate } from './device-certificate.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
+import { type DeviceCredentials, givenCredentials, givenPassword } from './given-credentials.ts';
 import { provisionFiles } from './provision.ts';
 
 /** The groups and labels of a device, and its credentials for the broker. */
@@ -41,8 +40,7 @@ export async function enrolmentBundle(
     return [name, value] as const;
   });
   const tls = await tlsFiles(fleet, device, request, nowSeconds);
-  const password =
-    request.password === undefined ? undefined : await readGiven(request.password, 'the password');
+  const password = request.password === undefined ? undefined : await givenPassword(request.password);
   const { username } = fleet.config.broker;
   if (username !== undefined && password === undefined && tls === undefined)
     throw new Refusal(
@@ -79,7 +77,7 @@ async function tlsFiles(
   device: string,
   request: EnrolmentRequest,
   nowSeconds: number,
-): Promise<{ readonly cert: string; readonly key: string } | undefined> {
+): Promise<DeviceCredentials | undefined> {
   const { cert, keyFile: key, caCert, caKey, days = 825 } = request;
   const [isGiven, isSigned] = [
     cert !== undefined || key !== undefined,
@@ -91,34 +89,9 @@ async function tlsFiles(
   if (isSigned) {
     if (caCert === undefined || caKey === undefined)
       throw new Refusal('usage', '--ca-cert and --ca-key go together');
-    return await signedCertificate(device, { caCert, caKey, days });
+    return await signedCertificate(device, { caCert, caKey, days, nowSeconds });
   }
   if (cert === undefined || key === undefined)
     throw new Refusal('usage', '--cert and --key-file go together');
-  const [certText, keyText] = [await readGiven(cert, 'the certificate'), await readGiven(key, 'the key')];
-  requireFitting(certText, keyText, cert, nowSeconds);
-  return { cert: certText, key: keyText };
-}
-
-/** @throws Refusal `input-invalid` */
-function requireFitting(cert: string, key: string, file: string, nowSeconds: number): void {
-  let isOfKey: boolean;
-  let parsed: X509Certificate;
-  try {
-    parsed = new X509Certificate(cert);
-    isOfKey = parsed.checkPrivateKey(createPrivateKey(key));
-  } catch (cause) {
-    throw new Refusal('input-invalid', `${file} and its key are not PEM files without a passphrase`, {
-      cause,
-    });
-  }
-  if (!isOfKey) throw new Refusal('input-invalid', `the certificate ${file} is of another key`);
-  if (Date.parse(parsed.validTo) <= nowSeconds * 1000)
-    throw new Refusal('input-invalid', `the certificate ${file} expired at ${parsed.validTo}`);
-}
-
-async function readGiven(file: string, what: string): Promise<string> {
-  return await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw unreadableFile(`${what} ${file}`, cause);
-  });
+  return await givenCredentials(cert, key, nowSeconds);
 }

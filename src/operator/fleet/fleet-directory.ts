@@ -202,7 +202,7 @@ export class FleetDirectory {
       if (file === undefined) continue;
       try {
         const content = await readFile(resolve(this.path, file), 'utf8');
-        read[name] = name === 'password' ? content.replace(/\n$/, '') : content;
+        read[name] = name === 'password' ? content.replace(/\r?\n$/, '') : content;
       } catch (cause) {
         const { message } = unreadableFile(`the file ${file}`, cause);
         throw new Refusal('config-invalid', `fleet.toml: ${message}`, { cause });

@@ -13,6 +13,7 @@ export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } f
 export { type Authority, renewedCertificate } from './device-certificate.ts';
 export { enoughSignatures, requireEnough } from './enough-signatures.ts';
 export { enrolmentBundle, type EnrolmentRequest } from './enrolment.ts';
+export { certificateNotes } from './given-credentials.ts';
 export { isDatabase, requireBrokerUrl, requireImagesUrl } from './fleet-config.ts';
 export { FleetDirectory } from './fleet-directory.ts';
 export { type KeyRole, replaceFile } from './fleet-files.ts';

@@ -1,3 +1,4 @@
+import { domainToASCII } from 'node:url';
 import { Refusal } from '../../core/refusal/index.ts';
 
 export interface Endpoint {
@@ -20,11 +21,18 @@ const schemes: Readonly<
 /** The path of the WebSocket on most brokers. */
 const usualPath = '/mqtt';
 
+/** Only for ws and wss does URL convert a name with letters beyond ASCII. Empty for a wrong one. */
+function hostOf({ hostname }: URL): string {
+  if (hostname.startsWith('[')) return hostname.slice(1, -1);
+  return hostname.includes('%') ? domainToASCII(decodeURIComponent(hostname)) : hostname;
+}
+
 /** Parses a broker URL. @throws Refusal `config-invalid` */
 export function parseBrokerUrl(url: string): Endpoint {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  const parsed = URL.canParse(url) && !/\s/.test(url) ? new URL(url) : undefined;
   const scheme = parsed === undefined ? undefined : schemes[parsed.protocol];
-  if (parsed === undefined || scheme === undefined || parsed.hostname === '') {
+  const host = parsed === undefined ? '' : hostOf(parsed);
+  if (parsed === undefined || scheme === undefined || host === '' || parsed.port === '0') {
     throw new Refusal(
       'config-invalid',
       `the broker's address ${JSON.stringify(url)} is not mqtt://host, mqtts://host, ws://host or wss://host`,
@@ -35,7 +43,6 @@ export function parseBrokerUrl(url: string): Endpoint {
   if (parsed.username !== '' || (hasPath && !isWeb) || parsed.search !== '' || parsed.hash !== '') {
     throw new Refusal('config-invalid', `the broker's address must be a host and a port only`);
   }
-  const host = parsed.hostname.replace(/^\[|\]$/g, '');
   const endpoint = { host, port: parsed.port === '' ? scheme.port : Number(parsed.port), tls };
   if (!isWeb) return endpoint;
   if (!hasPath) parsed.pathname = usualPath;

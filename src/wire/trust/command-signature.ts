@@ -1,7 +1,7 @@
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { readCertificates } from './certificates.ts';
 import type { DeviceTime } from './judge.ts';
-import { openVerifier, type FaultCodes } from './signature.ts';
+import { openVerifier, type FaultCodes, readSignaturePacket } from './signature.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
 
 const commandCodes: FaultCodes = {
@@ -60,4 +60,9 @@ export async function verifyEnvelope(
   }
   const [nearest] = nearestMiss.flatMap((code) => misses.filter((miss) => miss.code === code));
   throw nearest ?? new Refusal('unsigned', 'the envelope carries no signature');
+}
+
+/** Whether `armored` has the one form that is accepted. @throws Refusal `signature-malformed` */
+export async function requireSignature(armored: string): Promise<void> {
+  await readSignaturePacket(armored, commandCodes);
 }

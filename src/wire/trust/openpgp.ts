@@ -3,7 +3,7 @@
  * It loads the `openpgp` library; see `index.ts` for why it is separate. Nothing here reads files,
  * opens sockets or reads a clock.
  */
-export { verifyEnvelope } from './command-signature.ts';
+export { requireSignature, verifyEnvelope } from './command-signature.ts';
 export { decryptMessage } from './decrypt.ts';
 export { generateDeviceKey } from './device-key.ts';
 export { examineMessage, type Examined, type ExamineContext, type ExaminedSecret } from './examine.ts';

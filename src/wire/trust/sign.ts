@@ -171,13 +171,17 @@ async function signDigest(
 }
 
 async function readPrivateKey(armoredKey: string): Promise<openpgp.PrivateKey> {
-  let key: openpgp.PrivateKey;
-  try {
-    key = await openpgp.readPrivateKey({ armoredKey });
-  } catch (cause) {
+  const notOne = (cause?: unknown) =>
+    new Refusal('input-invalid', 'it is not an armored OpenPGP private key', { cause });
+  const keys = await openpgp.readPrivateKeys({ armoredKeys: armoredKey }).catch((cause: unknown) => {
     refuseMissingPart(cause);
-    throw new Refusal('input-invalid', 'it is not an armored OpenPGP private key', { cause });
-  }
+    throw notOne(cause);
+  });
+  const [key, ...others] = keys;
+  if (key === undefined) throw notOne();
+  // The library reads the first block only.
+  if (others.length > 0 || armoredKey.split('-----BEGIN PGP PRIVATE KEY BLOCK-----').length > 2)
+    throw new Refusal('input-invalid', 'it holds several private keys: export the one that is to sign alone');
   if (!key.isDecrypted()) {
     const hint = 'sign with gpg --armor --detach-sign, or export it without a passphrase';
     throw new Refusal('input-invalid', `the key ${key.getFingerprint()} is locked by a passphrase; ${hint}`);

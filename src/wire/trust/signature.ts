@@ -88,7 +88,7 @@ export async function openVerifier(
  * Exactly one version 4 binary signature packet in exactly one armored block: the only form that is
  * accepted.
  */
-async function readSignaturePacket(
+export async function readSignaturePacket(
   armored: string,
   codes: FaultCodes,
 ): Promise<{ packet: openpgp.SignaturePacket; body: Uint8Array; hashName: string }> {

@@ -3,7 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { raiseClock } from '../../../src/device/agent/clock-floor.ts';
+import { pullInTime, raiseClock } from '../../../src/device/agent/clock-floor.ts';
+import { systemClock } from '../../../src/core/ports/index.ts';
+import { defaultPatience, fetchSmall, openHttpClient } from '../../../src/wire/http/index.ts';
+import { earlyCertificate, loopbackCertificate } from '../../support/loopback-certificate.ts';
+import { serve, steadyRandom } from '../../support/test-server.ts';
 
 /** A device whose earliest possible time is 2000 s after 1970. */
 async function deviceAt(seconds: number, { synchronized = false, end = 'done' } = {}) {
@@ -88,5 +92,44 @@ describe('the unit that sets the clock [C259]', () => {
   it('may set the clock and nothing else, and not that of a container', () => {
     expect(unit).toMatch(/^CapabilityBoundingSet=CAP_SYS_TIME$/m);
     expect(unit).toMatch(/^ConditionVirtualization=!container$/m);
+  });
+});
+
+describe('a pull from a server whose certificate is not valid yet [C347]', () => {
+  /** What a device did, whose clock `raises` when it may be set. */
+  const pulled = async (tls: { key: string; cert: string }, raises: boolean, ca = tls.cert) => {
+    const server = await serve((_request, response) => response.end('image'), tls);
+    const http = openHttpClient({ clock: systemClock, ca });
+    const asked: string[] = [];
+    const ports = {
+      clock: systemClock,
+      http,
+      random: steadyRandom,
+      patience: { ...defaultPatience, idleTries: 1 },
+    };
+    const outcome = await pullInTime(
+      async () => {
+        asked.push('pull');
+        return String(await fetchSmall(ports, [server.url], 100));
+      },
+      () => Promise.resolve(asked.push('raise') > 0 && raises),
+    ).catch((error: unknown) => String(error));
+    http.close();
+    await server.close();
+    return { asked, outcome };
+  };
+
+  it('begins once more after the clock was set, and only once', async () => {
+    const { asked, outcome } = await pulled(earlyCertificate(), true);
+    expect(asked).toEqual(['pull', 'raise', 'pull']);
+    expect(outcome).toContain('is not trusted: its certificate is not valid yet; check the clock here');
+  });
+
+  it('fails where the clock was not behind, and sets no clock for another fault', async () => {
+    expect((await pulled(earlyCertificate(), false)).asked).toEqual(['pull', 'raise']);
+    expect(await pulled(loopbackCertificate(), true)).toEqual({ asked: ['pull'], outcome: 'image' });
+    const other = await pulled(loopbackCertificate(), true, loopbackCertificate().cert);
+    expect(other.asked).toEqual(['pull']);
+    expect(other.outcome).toContain('is not trusted');
   });
 });

@@ -54,6 +54,8 @@ describe('wherry.toml', () => {
 
   it('[C157] accepts several broker addresses instead of one', () => {
     const several = (urls: string) => minimal.replace('url = "mqtt://broker:1883"', `urls = ${urls}`);
+    // As fleet.toml, from which the file of a device is made.
+    expect(parseConfig(several('["MQTTS://a:8883/"]')).broker.urls).toEqual(['MQTTS://a:8883/']);
     expect(parseConfig(several('["mqtts://a", "mqtt://b:1884"]')).broker.urls).toEqual([
       'mqtts://a',
       'mqtt://b:1884',

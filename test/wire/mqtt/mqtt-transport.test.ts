@@ -255,6 +255,8 @@ describe('the address of a broker', () => {
     ['mqtt://broker.example', { host: 'broker.example', port: 1883, tls: false }],
     ['mqtts://broker.example', { host: 'broker.example', port: 8883, tls: true }],
     ['mqtts://[2001:db8::1]:8000', { host: '2001:db8::1', port: 8000, tls: true }],
+    ['MQTTS://broker.example:8883/', { host: 'broker.example', port: 8883, tls: true }],
+    ['mqtt://bücher.example', { host: 'xn--bcher-kva.example', port: 1883, tls: false }],
     ['ws://broker', { host: 'broker', port: 80, tls: false, webSocket: 'ws://broker/mqtt' }],
     ['wss://broker:9001/a/b', { host: 'broker', port: 9001, tls: true, webSocket: 'wss://broker:9001/a/b' }],
   ])('%s is parsed', (url, expected) => {
@@ -269,6 +271,8 @@ describe('the address of a broker', () => {
     'mqtt://',
     'mqtt://user:secret@broker',
     'mqtt://broker/path',
+    'mqtt://broker:0',
+    ' mqtt://broker',
   ])('%s is refused', (url) => {
     expect(() => parseBrokerUrl(url)).toThrow(/broker's address/);
   });

@@ -1,5 +1,10 @@
 import { Refusal } from '../../../core/refusal/index.ts';
-import { enrolmentBundle, FleetDirectory, replaceFile } from '../../../operator/fleet/index.ts';
+import {
+  certificateNotes,
+  enrolmentBundle,
+  FleetDirectory,
+  replaceFile,
+} from '../../../operator/fleet/index.ts';
 import { encodeBundle, type EnrolmentBundle } from '../../../wire/enrolment/index.ts';
 import type { Context } from '../../context.ts';
 import type { FleetEnrolFlags } from '../../flags.ts';
@@ -23,6 +28,11 @@ export async function fleetEnrol(context: Context, device: string, flags: FleetE
     },
     nowSeconds,
   );
+  const cert = bundle.files.get('/etc/wherry/device.pem');
+  // openssl rounds to a second, and it was started a moment ago.
+  const until = flags.caCert === undefined ? 0 : nowSeconds + flags.days * 86_400 - 3600;
+  if (cert !== undefined)
+    for (const note of certificateNotes(device, cert, until)) context.terminal.err(`note: ${note}\n`);
   if (root !== undefined) {
     await keepCertificate(fleet, bundle, () => enrolFrom(context, bundle, { root, key: flags.key }));
     return;

@@ -15,7 +15,8 @@ export async function fleetRenew(context: Context, device: string, flags: FleetR
       'not-found',
       `the fleet directory has no certificate of ${device}: give --cert FILE with a copy of /etc/wherry/device.pem of that device`,
     );
-  const pem = Buffer.from(await renewedCertificate(device, present, authority));
+  const nowSeconds = Math.floor(context.clock.nowMs() / 1000);
+  const pem = Buffer.from(await renewedCertificate(device, present, { ...authority, nowSeconds }));
   await fleet.saveCertificate(device, pem, () => replaceFile(output, pem));
   const expires = new Date(new X509Certificate(pem).validTo).toISOString();
   if (context.json) context.terminal.out(JSON.stringify({ device, file: output, expires }));
