@@ -329,6 +329,22 @@ describe('wherry rollout', () => {
     expect(names.map(obeyed)).toEqual([['1.0'], ['1.0']]);
   });
 
+  it('ends when a later wherry has migrated its database [C356]', async () => {
+    const names = someDevices(2);
+    const stages = ['--stage', '1', '--approve', '--no-wait', '--database', at('later.db')];
+    await rollout('start', ...names, '--id', 'later', ...good(), ...stages);
+    const { terminal, err } = recordingTerminal();
+    const args = ['--fleet', at('fleet'), 'rollout', 'watch', 'later', '--database', at('later.db')];
+    const watching = main(args, {}, terminal);
+    await until(() => err().includes('wave 2 awaits'));
+    const database = new Database(at('later.db'));
+    database.exec('UPDATE wherry_schema SET version = 99');
+    expect(await watching).toBe(69);
+    expect(err()).toContain('is of a later version of wherry (schema 99;');
+    expect(database.prepare('SELECT count(sent) AS sent FROM wherry_members').get()).toMatchObject({ sent: 1 });
+    database.close();
+  });
+
   it('is watched on two machines, and one has no copy of the commands of the other', async () => {
     const names = someDevices(2);
     const stages = ['--stage', '1', '--stage', 'all', '--no-wait'];
