@@ -152,6 +152,26 @@ describe.each([
     expect((await store.list()).map(({ id }) => id).sort()).toEqual(['r-1', 'r-2']);
   });
 
+  it.skipIf(!isThere)('are opened again only while no other one has their devices [C359]', async () => {
+    const store = await open(newAddress(), fleetName());
+    const revision = (id: string) => store.revision(id);
+    const [first, second] = [rolloutOf(3, []), rolloutOf(2, [], { id: 'r-2' })];
+    await store.create(first, commandsOf(first));
+    await store.markSent('r-1', await revision('r-1'), ['crane-2'], { undo: false, atMs: 1 });
+    await store.decide('r-1', await revision('r-1'), { phase: 'halted' });
+    await store.create(second, commandsOf(second));
+    const resumed = store.decide('r-1', await revision('r-1'), { phase: 'running' });
+    await expect(resumed).rejects.toThrow(/crane-\d is in the rollout r-2, which is running; halt that one/);
+    expect((await store.load('r-1')).rollout.phase).toBe('halted');
+    // An undo commands only devices that were touched, and r-2 does not have this one.
+    expect(await store.decide('r-1', await revision('r-1'), { phase: 'undoing' })).toBe(true);
+    await store.decide('r-1', await revision('r-1'), { phase: 'halted' });
+    await store.markSent('r-1', await revision('r-1'), ['crane-0'], { undo: false, atMs: 1 });
+    await expect(store.decide('r-1', await revision('r-1'), { phase: 'undoing' })).rejects.toThrow(/crane-0/);
+    await store.decide('r-2', await revision('r-2'), { phase: 'halted' });
+    expect(await store.decide('r-1', await revision('r-1'), { phase: 'running' })).toBe(true);
+  });
+
   it.skipIf(!isThere)('are not visible to other fleets', async () => {
     const address = newAddress();
     const store = await open(address, fleetName());
@@ -233,7 +253,7 @@ describe.each([
     const store = await open(address, fleetName());
     const rollout = rolloutOf(2, []);
     await store.create(rollout, commandsOf(rollout));
-    const [{ device = '' } = {}] = rollout.members;
+    const device = rollout.members[0]?.device ?? '';
     const sql = address.startsWith('postgres')
       ? await openPostgres(address)
       : await openSqlite(address, false);
