@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 import type { DatabaseFlags, RolloutChangeFlags, RolloutSignFlags, RolloutStartFlags } from '../flags.ts';
 import {
   describingPods,
@@ -58,6 +58,7 @@ export function addRollout(program: Command, makeContext: MakeContext): void {
     const command = withDatabase(rollout.command(`${name} <id>`).description(description)).option(
       '--reason <text>',
       'why, for those who look at it later',
+      oneLine,
     );
     if (name === 'resume') {
       command
@@ -126,6 +127,12 @@ function addStart(rollout: Command, makeContext: MakeContext): void {
       const { startRollout } = await import('../commands/controller/rollout-start.ts');
       await startRollout(makeContext(command.optsWithGlobals()), devices, options);
     });
+}
+
+/** The terminals of others show it. */
+function oneLine(text: string): string {
+  if (/\p{Cc}/u.test(text)) throw new InvalidArgumentError('It takes one line without control characters.');
+  return text;
 }
 
 function withDatabase(command: Command): Command {

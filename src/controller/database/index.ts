@@ -12,3 +12,4 @@ export type {
   StoredCommand,
   StoredRollout,
 } from './rollout-store.ts';
+export { DatabaseLost } from './sql.ts';

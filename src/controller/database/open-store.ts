@@ -1,6 +1,6 @@
 import { openPostgres } from './postgres.ts';
 import { RolloutStore } from './rollout-store.ts';
-import { prepareSchema, type Dialect } from './schema.ts';
+import { prepareSchema, requireSchema, type Dialect } from './schema.ts';
 import type { Sql } from './sql.ts';
 import { openSqlite } from './sqlite.ts';
 
@@ -25,5 +25,13 @@ export async function openRolloutStore(
     await sql.close();
     throw error;
   }
-  return new RolloutStore(sql, fleet);
+  const checked: Sql = {
+    transaction: (work) =>
+      sql.transaction(async (query) => {
+        await requireSchema(query, what);
+        return await work(query);
+      }),
+    close: () => sql.close(),
+  };
+  return new RolloutStore(checked, fleet);
 }

@@ -65,6 +65,9 @@ function refusalOf(what: string, error: unknown): unknown {
   if (!(error instanceof Error) || isRefusal(error)) return error;
   const { code, severity } = error as { code?: unknown; severity?: unknown };
   const isOfServer = severity !== undefined && typeof code === 'string';
+  // A database that was made anew, into which the tables may be restored.
+  if (isOfServer && code === '42P01')
+    return unavailable(what, 'has no tables of rollouts; restore them, or start a rollout', error);
   if (isOfServer && !mendable.test(code)) return error;
   const said = error.message === '' ? String(code) : error.message;
   if (isOfServer && code.startsWith('53100'))

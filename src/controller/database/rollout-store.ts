@@ -161,10 +161,15 @@ export class RolloutStore {
     });
   }
 
-  /** Returns whether the decision was stored. */
+  /**
+   * Returns whether the decision was stored.
+   * @throws Refusal `input-invalid` when it opens a rollout that was over, and a device that it
+   *   would command is in another one that is not over
+   */
   async decide(id: string, revision: number, decision: Decision): Promise<boolean> {
     const { phase, reason, approvedWaves, rules } = decision;
     return await this.#sql.transaction(async (query) => {
+      const before = await this.#row(query, id);
       const { changed } = await query(
         `UPDATE wherry_rollouts SET revision = revision + 1, phase = COALESCE(?, phase), reason = ?,
           approved_waves = COALESCE(?, approved_waves), rules = COALESCE(?, rules)
@@ -179,7 +184,14 @@ export class RolloutStore {
           revision,
         ],
       );
-      return changed === 1;
+      if (changed !== 1 || before === undefined) return false;
+      if (
+        phase !== undefined &&
+        !openPhases.includes(rolloutOfRow(before).phase) &&
+        openPhases.includes(phase)
+      )
+        await this.#requireFree(query, id, phase === 'undoing');
+      return true;
     });
   }
 
@@ -321,14 +333,32 @@ export class RolloutStore {
       [this.#fleet, ...openPhases],
     );
     const wanted = new Set(devices);
-    const taken = rows.find((row) => wanted.has(textOf(row, 'device')));
-    if (taken === undefined) return;
-    const other = textOf(taken, 'rollout');
-    throw new Refusal(
-      'input-invalid',
-      `${textOf(taken, 'device')} is in the rollout ${other}, which is ${textOf(taken, 'phase')}; halt that one first: wherry rollout halt ${other}`,
-    );
+    requireNone(rows.find((row) => wanted.has(textOf(row, 'device'))));
   }
+
+  /** The devices of a rollout, or those that it touched, are in no other one that is not over. */
+  async #requireFree(query: Query, id: string, ifTouched: boolean): Promise<void> {
+    const marks = openPhases.map(() => '?').join(', ');
+    const { rows } = await query(
+      `SELECT m.device, m.rollout, r.phase FROM wherry_rollouts r
+        JOIN wherry_members own ON own.fleet = r.fleet AND own.rollout = ?
+        JOIN wherry_members m ON m.fleet = r.fleet AND m.rollout = r.id AND m.device = own.device
+        WHERE r.fleet = ? AND r.id <> ? AND r.phase IN (${marks})
+          ${ifTouched ? 'AND own.sent IS NOT NULL' : ''} LIMIT 1`,
+      [id, this.#fleet, id, ...openPhases],
+    );
+    requireNone(rows[0]);
+  }
+}
+
+/** @param taken a device, and the rollout that is not over in which it is */
+function requireNone(taken: Row | undefined): void {
+  if (taken === undefined) return;
+  const other = textOf(taken, 'rollout');
+  throw new Refusal(
+    'input-invalid',
+    `${textOf(taken, 'device')} is in the rollout ${other}, which is ${textOf(taken, 'phase')}; halt that one first: wherry rollout halt ${other}`,
+  );
 }
 
 /** An ID that no rollout can have may be empty or hold control characters. */

@@ -1,4 +1,4 @@
-import { numberOf, unavailable, type Query } from './sql.ts';
+import { numberOf, lostDatabase, type Query } from './sql.ts';
 
 /** Version of the tables. A later version of wherry increases it and migrates older tables. */
 const schemaVersion = 2;
@@ -47,10 +47,24 @@ export async function prepareSchema(query: Query, dialect: Dialect, what: string
     await query(`ALTER TABLE wherry_members ADD COLUMN sealed ${dialects[dialect].bytes}`);
     await query('UPDATE wherry_schema SET version = 2');
   }
-  if (version > schemaVersion) {
-    throw unavailable(
-      what,
-      `is of a later version of wherry (schema ${version}; this one knows ${schemaVersion}); upgrade wherry here`,
-    );
-  }
+  requireKnown(version, what);
+}
+
+/**
+ * Refuses tables that a later version of wherry has migrated since this process opened them: its
+ * rows would lack what the later version needs. Each transaction begins with it.
+ * @throws Refusal `database-unavailable`
+ */
+export async function requireSchema(query: Query, what: string): Promise<void> {
+  const { rows } = await query('SELECT version FROM wherry_schema');
+  const [row] = rows;
+  if (row !== undefined) requireKnown(numberOf(row, 'version'), what);
+}
+
+function requireKnown(version: number, what: string): void {
+  if (version <= schemaVersion) return;
+  throw lostDatabase(
+    what,
+    `is of a later version of wherry (schema ${version}; this one knows ${schemaVersion}); upgrade wherry here`,
+  );
 }

@@ -30,6 +30,17 @@ export function unavailable(what: string, problem: string, cause?: unknown): Ref
   return new Refusal('database-unavailable', `the database ${what} ${problem}`, { cause });
 }
 
+/**
+ * A database that this process cannot use again. The command must be started again, perhaps of a
+ * later version of wherry; a retry is of no use.
+ */
+export class DatabaseLost extends Refusal {}
+
+/** @param what as of `unavailable` */
+export function lostDatabase(what: string, problem: string): Refusal {
+  return new DatabaseLost('database-unavailable', `the database ${what} ${problem}`);
+}
+
 /** PostgreSQL's driver returns 64-bit numbers as text; those of wherry are below 2^53. */
 export function numberOf(row: Row, column: string): number {
   const value = row[column];

@@ -2,7 +2,7 @@ import { statSync, type Stats } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Database from 'libsql';
 import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
-import { unavailable, type Query, type Row, type Sql, type SqlValue } from './sql.ts';
+import { lostDatabase, unavailable, type Query, type Row, type Sql, type SqlValue } from './sql.ts';
 
 /**
  * How long others may lock the database before it is unavailable, and the pause between two
@@ -43,7 +43,7 @@ export async function openSqlite(path: string, isNew: boolean): Promise<Sql> {
         // SQLite would continue to write to a file that was deleted or replaced, and the data would
         // be lost.
         if (fileOf(path).ino !== opened.ino)
-          throw unavailable(path, 'was replaced; start this command again');
+          throw lostDatabase(path, 'was replaced; start this command again');
         try {
           await begin(database);
           const result = await work(query);

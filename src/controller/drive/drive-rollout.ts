@@ -1,7 +1,13 @@
 import type { Clock } from '../../core/ports/index.ts';
 import { isRefusal } from '../../core/refusal/index.ts';
 import type { FleetDirectory, FleetLink } from '../../operator/fleet/index.ts';
-import type { Decision, NewAnswer, RolloutStore, StoredCommand } from '../database/index.ts';
+import {
+  DatabaseLost,
+  type Decision,
+  type NewAnswer,
+  type RolloutStore,
+  type StoredCommand,
+} from '../database/index.ts';
 import {
   type Answer,
   isCommandedOtherwise,
@@ -48,7 +54,8 @@ const idleShare = 19;
  * several may run at once: each decision is a function of the database and of the reports of
  * devices, and is stored in the database before it is carried out.
  * @returns the rollout as it ended; as it is when `signal` aborts
- * @throws Refusal `not-found`, `broker-refused`
+ * @throws Refusal `not-found`, `broker-refused`, `database-unavailable` when this process can no
+ *   longer use the database
  */
 export async function driveRollout(means: DriveMeans, id: string, options: DriveOptions): Promise<Rollout> {
   const driver = new RolloutDriver(means, id, options);
@@ -132,7 +139,8 @@ class RolloutDriver {
       this.#trouble('pass');
       return waitMs;
     } catch (error) {
-      if (!isRefusal(error, 'database-unavailable', 'broker-unreachable')) throw error;
+      const mayPass = isRefusal(error, 'database-unavailable', 'broker-unreachable');
+      if (!mayPass || error instanceof DatabaseLost) throw error;
       this.#trouble('pass', `${error.message}; the rollout goes on when it is back`);
       this.#mustLoad = true;
       if (isRefusal(error, 'broker-unreachable')) this.#repairedMs = -Infinity;

@@ -2,6 +2,7 @@
  * Rollouts as values: which device is in which wave, and the next step. Pure decisions over stored
  * data and reports of devices: no I/O and no clock.
  */
+export { waveToApprove } from './approval.ts';
 export { planWave, type WavePlan } from './plan-wave.ts';
 export {
   type Answer,

@@ -26,7 +26,8 @@ export type WavePlan =
  * controllers, or one that was killed and its successor, choose the same step.
  *
  * A wave begins when every wave before it has been good for the soak time, and when it is approved
- * if approval is required. So when a wave fails, no device of a later one was touched.
+ * if approval is required, or if other commands took all devices of the waves before it. So when a
+ * wave fails, no device of a later one was touched.
  */
 export function planWave(rollout: Rollout, seen: ReadonlyMap<string, Seen>, nowMs: number): WavePlan {
   switch (rollout.phase) {
@@ -47,9 +48,12 @@ function planRunning(rollout: Rollout, tallies: readonly Tally[], nowMs: number)
   const { soakSeconds, approval } = rollout.rules;
   const troubled = tallies.find(({ trouble }) => trouble !== undefined);
   if (troubled?.trouble !== undefined) return { do: 'halt', reason: troubled.trouble };
-  for (const { wave, unsent, goodSinceMs } of tallies) {
-    if (approval && wave > rollout.approvedWaves) return { do: 'wait', for: 'approval', wave };
+  let tried = 0;
+  for (const { wave, size, unsent, goodSinceMs } of tallies) {
     if (unsent.length > 0) {
+      // Waves of which no device was left have shown nothing, so a person decides as well.
+      const mustApprove = approval || (wave > 0 && tried === 0);
+      if (mustApprove && wave > rollout.approvedWaves) return { do: 'wait', for: 'approval', wave };
       if (nowMs >= rollout.expires * 1000) {
         return {
           do: 'halt',
@@ -61,12 +65,16 @@ function planRunning(rollout: Rollout, tallies: readonly Tally[], nowMs: number)
     if (goodSinceMs === undefined) return { do: 'wait', for: 'answers', wave, ...answerBy(rollout, wave) };
     const untilMs = goodSinceMs + soakSeconds * 1000;
     if (nowMs < untilMs) return { do: 'wait', for: 'soak', wave, untilMs };
+    tried += size;
   }
   // Devices that were not needed for the next wave are awaited here: a late failure counts, too.
   const open = tallies.find(({ waiting }) => waiting > 0);
   if (open !== undefined)
     return { do: 'wait', for: 'answers', wave: open.wave, ...answerBy(rollout, open.wave) };
-  return { do: 'finish', phase: 'complete' };
+  const left = tallies.reduce((sum, tally) => sum + tally.left, 0);
+  if (left === 0) return { do: 'finish', phase: 'complete' };
+  const reason = `${left} of ${rollout.members.length} devices got another command meanwhile`;
+  return { do: 'finish', phase: 'complete', reason };
 }
 
 /** When the first unanswered command of the wave times out. */
@@ -82,16 +90,21 @@ function answerBy({ members, rules: { answerSeconds } }: Rollout, wave: number):
 /** Undoes all touched devices at once: known bad content needs no waves. */
 function planUndo(rollout: Rollout, seen: ReadonlyMap<string, Seen>, nowMs: number): WavePlan {
   const unsent: Member[] = [];
+  const { answerSeconds } = rollout.rules;
   let waiting = 0;
   let failed = 0;
+  let untilMs = Infinity;
   for (const member of rollout.members) {
-    const standing = undoStandingOf(member, seen.get(member.device), nowMs);
+    const standing = undoStandingOf(rollout, member, seen.get(member.device), nowMs);
     if (standing?.is === 'unsent') unsent.push(member);
-    else if (standing?.is === 'waiting') waiting += 1;
     else if (standing?.is === 'failed') failed += 1;
+    if (standing?.is !== 'waiting') continue;
+    waiting += 1;
+    untilMs = Math.min(untilMs, (member.undoSentAtMs ?? nowMs) + (answerSeconds ?? Infinity) * 1000);
   }
   if (unsent.length > 0) return { do: 'send', wave: 0, members: unsent, undo: true };
-  if (waiting > 0) return { do: 'wait', for: 'answers', wave: 0 };
+  if (waiting > 0)
+    return { do: 'wait', for: 'answers', wave: 0, ...(untilMs === Infinity ? {} : { untilMs }) };
   const reason =
     failed === 0 ? {} : { reason: `${failed} devices did not go back; see "wherry rollout show"` };
   return { do: 'finish', phase: 'undone', ...reason };

@@ -23,20 +23,29 @@ export function standingOf(
   if (answer !== undefined) return judged(member, answer, seen);
   // The rollout's own undo is not another command.
   if (isCommandedOtherwise(version, seen) && seen?.trustedVersion !== undoVersion) return { is: 'left' };
-  const { answerSeconds } = rollout.rules;
-  if (answerSeconds !== undefined && nowMs - (sentAtMs ?? nowMs) >= answerSeconds * 1000)
+  return silentSince(rollout, sentAtMs, nowMs);
+}
+
+/** The state of a member that has not answered the command that was sent at this time. */
+function silentSince({ rules: { answerSeconds } }: Rollout, sentAtMs = Infinity, nowMs: number): Standing {
+  if (answerSeconds !== undefined && nowMs - sentAtMs >= answerSeconds * 1000)
     return { is: 'failed', code: 'not-confirmed' };
   return { is: 'waiting' };
 }
 
 /** The state of a member's undo; undefined when there is nothing to undo. */
-export function undoStandingOf(member: Member, seen: Seen | undefined, nowMs: number): Standing | undefined {
+export function undoStandingOf(
+  rollout: Rollout,
+  member: Member,
+  seen: Seen | undefined,
+  nowMs: number,
+): Standing | undefined {
   const { undoVersion, undoAnswer, undoSentAtMs } = member;
   if (undoVersion === undefined || !isTouched(member)) return undefined;
   if (isCommandedOtherwise(undoVersion, seen)) return { is: 'left' };
   if (undoSentAtMs === undefined && undoAnswer === undefined) return { is: 'unsent' };
   const answer = answerTo(undoVersion, undoAnswer, seen, nowMs);
-  if (answer === undefined) return { is: 'waiting' };
+  if (answer === undefined) return silentSince(rollout, undoSentAtMs, nowMs);
   return judged({ version: undoVersion }, answer, undefined);
 }
 
@@ -76,12 +85,17 @@ function judged({ version }: Pick<Member, 'version'>, answer: Answer, seen: Seen
  * The change that moves the times of a member which are in the future to `nowMs`; undefined when
  * none is. They were stored by a clock that was ahead, and a soak would last until then.
  */
-export function withoutFuture({ answer, sentAtMs }: Member, nowMs: number): Partial<Member> | undefined {
+export function withoutFuture(
+  { answer, sentAtMs, undoSentAtMs }: Member,
+  nowMs: number,
+): Partial<Member> | undefined {
+  const isUndoAhead = undoSentAtMs !== undefined && undoSentAtMs > nowMs;
   const isSentAhead = sentAtMs !== undefined && sentAtMs > nowMs;
   const isAnsweredAhead = answer !== undefined && answer.atMs > nowMs;
-  if (!isSentAhead && !isAnsweredAhead) return undefined;
+  if (!isSentAhead && !isAnsweredAhead && !isUndoAhead) return undefined;
   return {
     ...(isSentAhead ? { sentAtMs: nowMs } : {}),
+    ...(isUndoAhead ? { undoSentAtMs: nowMs } : {}),
     ...(isAnsweredAhead ? { answer: { ...answer, atMs: nowMs } } : {}),
   };
 }

@@ -152,6 +152,26 @@ describe.each([
     expect((await store.list()).map(({ id }) => id).sort()).toEqual(['r-1', 'r-2']);
   });
 
+  it.skipIf(!isThere)('are opened again only while no other one has their devices [C359]', async () => {
+    const store = await open(newAddress(), fleetName());
+    const revision = (id: string) => store.revision(id);
+    const [first, second] = [rolloutOf(3, []), rolloutOf(2, [], { id: 'r-2' })];
+    await store.create(first, commandsOf(first));
+    await store.markSent('r-1', await revision('r-1'), ['crane-2'], { undo: false, atMs: 1 });
+    await store.decide('r-1', await revision('r-1'), { phase: 'halted' });
+    await store.create(second, commandsOf(second));
+    const resumed = store.decide('r-1', await revision('r-1'), { phase: 'running' });
+    await expect(resumed).rejects.toThrow(/crane-\d is in the rollout r-2, which is running; halt that one/);
+    expect((await store.load('r-1')).rollout.phase).toBe('halted');
+    // An undo commands only devices that were touched, and r-2 does not have this one.
+    expect(await store.decide('r-1', await revision('r-1'), { phase: 'undoing' })).toBe(true);
+    await store.decide('r-1', await revision('r-1'), { phase: 'halted' });
+    await store.markSent('r-1', await revision('r-1'), ['crane-0'], { undo: false, atMs: 1 });
+    await expect(store.decide('r-1', await revision('r-1'), { phase: 'undoing' })).rejects.toThrow(/crane-0/);
+    await store.decide('r-2', await revision('r-2'), { phase: 'halted' });
+    expect(await store.decide('r-1', await revision('r-1'), { phase: 'running' })).toBe(true);
+  });
+
   it.skipIf(!isThere)('are not visible to other fleets', async () => {
     const address = newAddress();
     const store = await open(address, fleetName());
@@ -226,6 +246,37 @@ describe.each([
     await setSchema(2);
     await sql.close();
     opened.push(await openRolloutStore(address, 'f', { isNew: false }));
+  });
+
+  it.skipIf(!isThere)('are left alone once a later wherry has migrated them [C356]', async () => {
+    const address = newAddress();
+    const store = await open(address, fleetName());
+    const rollout = rolloutOf(2, []);
+    await store.create(rollout, commandsOf(rollout));
+    const device = rollout.members[0]?.device ?? '';
+    const sql = address.startsWith('postgres')
+      ? await openPostgres(address)
+      : await openSqlite(address, false);
+    await sql.transaction((query) => query('UPDATE wherry_schema SET version = 3'));
+    const later = unavailable(/is of a later version of wherry \(schema 3; this one knows 2\)/);
+    const answer = { phase: 'committed', atMs: 5 } as const;
+    const other = rolloutOf(1, [], { id: 'r-2' });
+    for (const write of [
+      () => store.create(other, commandsOf(other)),
+      () => store.decide('r-1', 1, { phase: 'halted' }),
+      () => store.markSent('r-1', 1, [device], { undo: false, atMs: 1 }),
+      () => store.saveAnswers('r-1', [{ device, undo: false, answer }]),
+      () => store.replaceCommands('r-1', 1, commandsOf(rollout), 'running'),
+      () => store.load('r-1'),
+    ])
+      await expect(write()).rejects.toThrow(later);
+    await sql.transaction((query) => query('UPDATE wherry_schema SET version = 2'));
+    await sql.close();
+    expect(await store.load('r-1')).toEqual({
+      rollout: { ...rollout, fleet: expect.anything() as string },
+      revision: 1,
+    });
+    expect(await store.list()).toHaveLength(1);
   });
 });
 
@@ -326,6 +377,22 @@ describe('a PostgreSQL server', () => {
     await expect(store.load('r-1')).rejects.toThrow(unavailable(words));
     await postgres.start();
     expect((await store.load('r-1')).rollout.members).toHaveLength(2);
+  });
+});
+
+describe('a PostgreSQL database', () => {
+  it.skipIf(!hasPostgres)('whose tables are gone is reported, and used when they are back', async () => {
+    if (postgres === undefined) throw new Error('no server');
+    const store = await openRolloutStore(postgres.url, 'gone', { isNew: true });
+    opened.push(store);
+    const sql = await openPostgres(postgres.url);
+    const rename = (from: string, to: string) =>
+      sql.transaction((query) => query(`ALTER TABLE ${from} RENAME TO ${to}`));
+    await rename('wherry_schema', 'elsewhere');
+    await expect(store.list()).rejects.toThrow(unavailable(/has no tables of rollouts; restore them/));
+    await rename('elsewhere', 'wherry_schema');
+    await sql.close();
+    expect(await store.list()).toEqual([]);
   });
 });
 

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { planWave, type Answer, type Seen, type Stage } from '../../../src/controller/rollout/index.ts';
+import {
+  planWave,
+  waveToApprove,
+  type Answer,
+  type Seen,
+  type Stage,
+} from '../../../src/controller/rollout/index.ts';
 import { rolloutOf, RolloutModel, rules, type Fate } from './model.ts';
 
 const stage = fc.oneof(
@@ -236,6 +242,72 @@ describe('the next step', () => {
       do: 'send',
       wave: 1,
     });
+  });
+
+  it('waits for a person when other commands took every device of the waves before [C357]', () => {
+    const other: Seen = { trustedVersion: 9, currentVersion: 9, healthy: true, answers: new Map() };
+    const taken = after([other, other]);
+    expect(planWave(...taken, 1)).toEqual({ do: 'wait', for: 'approval', wave: 1 });
+    const [rollout, seen] = taken;
+    expect(planWave({ ...rollout, approvedWaves: 1 }, seen, 1)).toMatchObject({ do: 'send', wave: 1 });
+    // One device that has tried it is enough.
+    expect(planWave(...after([other, answered('committed')]), 1)).toMatchObject({ do: 'send', wave: 1 });
+    // Nothing is left to be sent.
+    expect(planWave(...after([other, other, other, other]), 1)).toEqual({
+      do: 'finish',
+      phase: 'complete',
+      reason: '4 of 4 devices got another command meanwhile',
+    });
+  });
+
+  it('needs no approval of a wave whose devices other commands took [C357]', () => {
+    const left = { phase: 'left', code: 'superseded', message: 'other', atMs: 1 } as const;
+    const wanted = { rules: { ...rules, approval: true } };
+    const rollout = rolloutOf(6, [{ count: 2 }, { count: 4 }], wanted);
+    const members = rollout.members.map((member) =>
+      member.wave === 0
+        ? { ...member, sentAtMs: 0, answer: { phase: 'committed', atMs: 0 } as const }
+        : member.wave === 1
+          ? { ...member, answer: left }
+          : member,
+    );
+    expect(planWave({ ...rollout, members }, new Map(), 1)).toEqual({ do: 'wait', for: 'approval', wave: 2 });
+    expect(waveToApprove({ ...rollout, members })).toBe(2);
+    const [, second] = [rollout, { ...rollout, members: members.map((one) => ({ ...one, sentAtMs: 0 })) }];
+    expect(waveToApprove(second)).toBeUndefined();
+    // Devices of later waves that other commands took do not count as begun.
+    const early = rollout.members.map((member) =>
+      member.wave === 0
+        ? { ...member, sentAtMs: 0 }
+        : member.wave === 2
+          ? { ...member, answer: left }
+          : member,
+    );
+    expect(waveToApprove({ ...rollout, members: early })).toBe(1);
+  });
+
+  it('of an undo awaits a silent device as long as the rollout does [C358]', () => {
+    const [rollout] = after([answered('committed'), answered('committed')], {
+      phase: 'undoing',
+      rules: { ...rules, answerSeconds: 60 },
+    });
+    const members = rollout.members.map((member) =>
+      member.wave === 0 ? { ...member, undoSentAtMs: 1_000 } : member,
+    );
+    const undoing = { ...rollout, members };
+    expect(planWave(undoing, new Map(), 60_999)).toEqual({
+      do: 'wait',
+      for: 'answers',
+      wave: 0,
+      untilMs: 61_000,
+    });
+    expect(planWave(undoing, new Map(), 61_000)).toEqual({
+      do: 'finish',
+      phase: 'undone',
+      reason: '2 devices did not go back; see "wherry rollout show"',
+    });
+    const patient = { ...undoing, rules };
+    expect(planWave(patient, new Map(), 1e9)).toEqual({ do: 'wait', for: 'answers', wave: 0 });
   });
 
   it('does nothing while it is paused, halted or over', () => {

@@ -30,11 +30,11 @@ describe('the standing of a device', () => {
   });
 
   it('is left in an undo when another command came after the rollout', () => {
-    expect(undoStandingOf(committed, seen, 9)).toEqual({ is: 'unsent' });
-    expect(undoStandingOf(committed, { ...seen, trustedVersion: 6 }, 9)).toEqual({ is: 'left' });
+    expect(undoStandingOf(rollout, committed, seen, 9)).toEqual({ is: 'unsent' });
+    expect(undoStandingOf(rollout, committed, { ...seen, trustedVersion: 6 }, 9)).toEqual({ is: 'left' });
     const other: Member = { ...member, answer: { phase: 'left', atMs: 2 } };
     expect(isTouched(other)).toBe(false);
-    expect(undoStandingOf(other, seen, 9)).toBeUndefined();
+    expect(undoStandingOf(rollout, other, seen, 9)).toBeUndefined();
   });
 });
 

@@ -1,5 +1,5 @@
 import type { Decision } from '../../../controller/database/index.ts';
-import type { Phase, Rollout } from '../../../controller/rollout/index.ts';
+import { planWave, waveToApprove, type Phase, type Rollout } from '../../../controller/rollout/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { FleetDirectory } from '../../../operator/fleet/index.ts';
 import { withLink, type Context } from '../../context.ts';
@@ -35,11 +35,12 @@ export async function changeRollout(
       for (;;) {
         const { rollout, revision } = await store.load(id);
         // Another process may have changed the rollout meanwhile: load it and decide again.
-        if (await store.decide(id, revision, decisionOf(rollout, change, flags))) return;
+        const decision = decisionOf(rollout, change, flags, context.clock.nowMs());
+        if (await store.decide(id, revision, decision)) return;
       }
     };
     if (follows) {
-      decisionOf((await store.load(id)).rollout, change, flags);
+      decisionOf((await store.load(id)).rollout, change, flags, context.clock.nowMs());
       // Without a broker nothing is decided, so that the same command can be repeated.
       await withLink(context, async (link, fleet) => {
         await decide();
@@ -66,7 +67,7 @@ function either(phases: readonly Phase[]): string {
 }
 
 /** @throws Refusal `input-invalid` when the rollout is not in a phase for it */
-function decisionOf(rollout: Rollout, change: Change, flags: RolloutChangeFlags): Decision {
+function decisionOf(rollout: Rollout, change: Change, flags: RolloutChangeFlags, nowMs: number): Decision {
   const { id, phase, members, rules } = rollout;
   const { from, to } = changes[change];
   if (!from.includes(phase))
@@ -76,17 +77,28 @@ function decisionOf(rollout: Rollout, change: Change, flags: RolloutChangeFlags)
     );
   const reason = flags.reason === undefined ? {} : { reason: flags.reason };
   if (change === 'approve') {
-    if (!rules.approval) throw new Refusal('input-invalid', `the rollout ${id} needs no approval`);
-    const sent = members.filter(({ sentAtMs }) => sentAtMs !== undefined).map(({ wave }) => wave);
-    return { approvedWaves: sent.reduce((most, wave) => Math.max(most, wave), -1) + 1, ...reason };
+    const plan = planWave({ ...rollout, phase: 'running' }, new Map(), nowMs);
+    const isAwaited = plan.do === 'wait' && plan.for === 'approval';
+    if (!rules.approval && !isAwaited)
+      throw new Refusal('input-invalid', `the rollout ${id} needs no approval`);
+    const next = waveToApprove(rollout);
+    if (next === undefined)
+      throw new Refusal(
+        'input-invalid',
+        `the last wave of the rollout ${id} has begun; nothing is to be approved`,
+      );
+    return { approvedWaves: Math.max(next, rollout.approvedWaves), ...reason };
   }
   if (change === 'undo' && phase === 'signing') return { phase: 'undone', ...reason };
   if (change === 'undo' && members.some(({ undoVersion }) => undoVersion === undefined)) {
     throw new Refusal('input-invalid', `the rollout ${id} was started with --no-undo; use "wherry rollback"`);
   }
   const { errors = rules.errorPercent, success = rules.successPercent } = flags;
+  // Devices have gone back already, so what continues is the undo.
+  const isUndone = change === 'resume' && members.some(({ undoSentAtMs }) => undoSentAtMs !== undefined);
+  const next = isUndone ? 'undoing' : to;
   return {
-    ...(to === undefined ? {} : { phase: to }),
+    ...(next === undefined ? {} : { phase: next }),
     ...(change === 'resume' ? { rules: { ...rules, errorPercent: errors, successPercent: success } } : {}),
     ...reason,
   };

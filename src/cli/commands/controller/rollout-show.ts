@@ -1,9 +1,15 @@
-import { formatStage, tallyWaves, type Member, type Rollout } from '../../../controller/rollout/index.ts';
+import {
+  formatStage,
+  tallyWaves,
+  type Member,
+  type Phase,
+  type Rollout,
+} from '../../../controller/rollout/index.ts';
 import { FleetDirectory } from '../../../operator/fleet/index.ts';
 import type { Context } from '../../context.ts';
 import type { DatabaseFlags } from '../../flags.ts';
 import { formatTable, type Cell } from '../../format.ts';
-import { rolloutJson } from './rollout-words.ts';
+import { rolloutJson, undoInWords } from './rollout-words.ts';
 import { withStore } from './with-store.ts';
 
 /** How many devices are listed without `--devices`. */
@@ -42,7 +48,9 @@ export async function showRollout(
   const fleet = await FleetDirectory.open(context.fleetPath);
   const { terminal } = context;
   const { rollout } = await withStore(fleet, flags, { isNew: false }, (store) => store.load(id));
-  const shown = rollout.members.filter((member) => flags.devices === true || isTroubled(member));
+  const shown = rollout.members.filter(
+    (member) => flags.devices === true || isTroubled(member, rollout.phase),
+  );
   if (context.json) {
     terminal.out(JSON.stringify({ ...rolloutJson(rollout), members: shown }));
     return;
@@ -53,6 +61,8 @@ export async function showRollout(
     `started ${when(created * 1000)}; stages ${stages.map(formatStage).join(', ')}; soak ${rules.soakSeconds} s; ${rules.successPercent} % must commit, ${rules.errorPercent} % may fail`,
   );
   terminal.out(waveTable(terminal, rollout));
+  if (rollout.members.some(({ undoSentAtMs }) => undoSentAtMs !== undefined))
+    terminal.out(`undo: ${undoInWords(rollout)}`);
   const named = flags.devices === true ? shown : shown.slice(0, namedAtMost);
   for (const member of named) terminal.out(memberLine(member));
   if (named.length < shown.length)
@@ -71,7 +81,11 @@ function waveTable(terminal: Context['terminal'], rollout: Rollout): string {
   return formatTable(terminal, header, rows);
 }
 
-function isTroubled({ answer, undoAnswer }: Member): boolean {
+/** Devices that failed, and those that are silent once the rollout no longer waits for them. */
+function isTroubled({ answer, sentAtMs, undoAnswer, undoSentAtMs }: Member, phase: Phase): boolean {
+  const isOver = phase === 'halted' || phase === 'complete' || phase === 'undone';
+  const awaited = undoSentAtMs === undefined ? [sentAtMs, answer] : [undoSentAtMs, undoAnswer];
+  if (isOver && awaited[0] !== undefined && awaited[1] === undefined) return true;
   return [answer, undoAnswer].some((one) => one !== undefined && one.phase !== 'committed');
 }
 

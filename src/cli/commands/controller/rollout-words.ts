@@ -1,4 +1,10 @@
-import { tallyWaves, type Rollout, type Tally, type WavePlan } from '../../../controller/rollout/index.ts';
+import {
+  isTouched,
+  tallyWaves,
+  type Rollout,
+  type Tally,
+  type WavePlan,
+} from '../../../controller/rollout/index.ts';
 
 /** What a rollout does now, in words. */
 export function nextStep(rollout: Rollout, plan: WavePlan): string {
@@ -14,14 +20,17 @@ export function nextStep(rollout: Rollout, plan: WavePlan): string {
   }
 }
 
-function waiting({ id, phase }: Rollout, { for: what, wave }: Extract<WavePlan, { do: 'wait' }>): string {
+function waiting(
+  { id, phase, rules }: Rollout,
+  { for: what, wave }: Extract<WavePlan, { do: 'wait' }>,
+): string {
   switch (what) {
     case 'answers':
       return `awaiting the answers of wave ${wave + 1}`;
     case 'soak':
       return `soaking wave ${wave + 1}`;
     case 'approval':
-      return `wave ${wave + 1} awaits "wherry rollout approve ${id}"`;
+      return `wave ${wave + 1} awaits "wherry rollout approve ${id}"${rules.approval ? '' : ': every device before it got another command, and none has tried this one'}`;
     case 'a person':
       if (phase === 'signing') return `signing; others sign it with "wherry rollout sign ${id}"`;
       return phase === 'paused' ? `paused; continue with "wherry rollout resume ${id}"` : phase;
@@ -29,13 +38,26 @@ function waiting({ id, phase }: Rollout, { for: what, wave }: Extract<WavePlan, 
 }
 
 /** `spring  wave 2 of 3  40 of 400 sent: 38 good, 1 failed, 1 waiting` */
-export function progressLine({ id, members }: Rollout, tallies: readonly Tally[]): string {
+export function progressLine(rollout: Rollout, tallies: readonly Tally[]): string {
+  const { id, phase, members } = rollout;
+  if (phase === 'undoing' || phase === 'undone') return `${id}  undo  ${undoInWords(rollout)}`;
   const sum = (of: (tally: Tally) => number) => tallies.reduce((all, tally) => all + of(tally), 0);
   const unsent = sum((tally) => tally.unsent.length);
   const wave = tallies.findLast((tally) => tally.unsent.length < tally.size)?.wave ?? 0;
   const left = sum((tally) => tally.left);
   const counts = `${sum(({ good }) => good)} good, ${sum(({ failed }) => failed)} failed, ${sum((tally) => tally.waiting)} waiting`;
   return `${id}  wave ${wave + 1} of ${tallies.length}  ${members.length - unsent} of ${members.length} sent: ${counts}${left === 0 ? '' : `, ${left} commanded otherwise`}`;
+}
+
+/** `20 of 40 sent: 18 back, 1 failed, 1 waiting` */
+export function undoInWords({ members }: Rollout): string {
+  const touched = members.filter((member) => member.undoVersion !== undefined && isTouched(member));
+  const sent = touched.filter(({ undoSentAtMs }) => undoSentAtMs !== undefined);
+  const ended = sent.flatMap(({ undoAnswer }) => undoAnswer?.phase ?? []);
+  const back = ended.filter((phase) => phase === 'committed').length;
+  const left = ended.filter((phase) => phase === 'left').length;
+  const counts = `${back} back, ${ended.length - back - left} failed, ${sent.length - ended.length} waiting`;
+  return `${sent.length} of ${touched.length} sent: ${counts}${left === 0 ? '' : `, ${left} commanded otherwise`}`;
 }
 
 /** The JSON of a rollout for programs: counts, not every device. */

@@ -329,6 +329,42 @@ describe('wherry rollout', () => {
     expect(names.map(obeyed)).toEqual([['1.0'], ['1.0']]);
   });
 
+  it('goes on with its undo when that was halted [C360]', async () => {
+    const [near = '', far = ''] = someDevices(2);
+    await rollout('start', near, far, '--id', 'back', ...good(), '--stage', 'all');
+    await devices.get(far)?.close();
+    const { terminal, err } = recordingTerminal();
+    const watching = main(['--fleet', at('fleet'), 'rollout', 'undo', 'back'], {}, terminal);
+    await until(() => err().includes('undo  2 of 2 sent') && devices.get(near)?.obeyed.length === 2);
+    await rollout('halt', 'back', '--reason', 'lunch');
+    expect(await watching).toBe(75);
+    const shown = (await rollout('show', 'back')).out;
+    expect(shown).toMatch(/^undo: 2 of 2 sent: [01] back, 0 failed, [12] waiting$/m);
+    expect(shown).toMatch(new RegExp(`^${far} .*; undo: no answer$`, 'm'));
+    expect((await rollout('resume', 'back', '--no-wait')).out).toBe('back  undoing\n');
+    devices.set(far, new FakeDevice({ url: broker.url, fleet: 'harbour', device: far }).start());
+    expect(await rollout('watch', 'back')).toMatchObject({ status: 0, out: 'back  undone\n' });
+    expect(await rollout('halt', 'back', '--reason', 'a\u001b[31m')).toMatchObject({ status: 64 });
+  });
+
+  it('ends when a later wherry has migrated its database [C356]', async () => {
+    const names = someDevices(2);
+    const stages = ['--stage', '1', '--approve', '--no-wait', '--database', at('later.db')];
+    await rollout('start', ...names, '--id', 'later', ...good(), ...stages);
+    const { terminal, err } = recordingTerminal();
+    const args = ['--fleet', at('fleet'), 'rollout', 'watch', 'later', '--database', at('later.db')];
+    const watching = main(args, {}, terminal);
+    await until(() => err().includes('wave 2 awaits'));
+    const database = new Database(at('later.db'));
+    database.exec('UPDATE wherry_schema SET version = 99');
+    expect(await watching).toBe(69);
+    expect(err()).toContain('is of a later version of wherry (schema 99;');
+    expect(database.prepare('SELECT count(sent) AS sent FROM wherry_members').get()).toMatchObject({
+      sent: 1,
+    });
+    database.close();
+  });
+
   it('is watched on two machines, and one has no copy of the commands of the other', async () => {
     const names = someDevices(2);
     const stages = ['--stage', '1', '--stage', 'all', '--no-wait'];
