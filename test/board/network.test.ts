@@ -471,27 +471,37 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
   it.for(['macvlan', 'ipvlan'])("is a %s of the operator's configuration", async (type, test) => {
     const made = `ip link add link eth0 name probe type ${type} && ip link delete probe`;
     if ((await scene.board.run(made)).status !== 0) test.skip(`the kernel has no ${type}`);
-    const list = {
-      cniVersion: '1.0.0',
-      name: 'lan',
-      plugins: [
-        {
-          ...{ type, master: 'eth0', mode: type === 'macvlan' ? 'bridge' : 'l2' },
-          ipam: { type: 'host-local', ranges: [[{ subnet: '192.0.2.0/29', rangeEnd: '192.0.2.3' }]] },
-        },
-      ],
+    const writeList = async (range: object): Promise<void> => {
+      const list = {
+        ...{ cniVersion: '0.4.0', cniVersions: ['0.4.0', '1.0.0'], name: 'lan' },
+        plugins: [
+          {
+            ...{ type, master: 'eth0', mode: type === 'macvlan' ? 'bridge' : 'l2' },
+            ipam: { type: 'host-local', ranges: [[range]] },
+          },
+        ],
+      };
+      await scene.board.check('mkdir -p /etc/wherry/networks');
+      await scene.board.copyIn(Buffer.from(JSON.stringify(list)), '/etc/wherry/networks/lan.conflist');
     };
-    await scene.board.check('mkdir -p /etc/wherry/networks');
-    await scene.board.copyIn(Buffer.from(JSON.stringify(list)), '/etc/wherry/networks/lan.conflist');
+    await writeList({ subnet: '192.0.2.0/29', rangeEnd: '192.0.2.3' });
     const two = [pod(`one-${type}`, 'lan'), pod(`two-${type}`, 'lan')];
     const report = await committed(scene.desired(two));
     expect(await getInside(pidOf(report, `two-${type}`), `http://one-${type}/`)).toBe('hello from the pod');
     // The range has two addresses.
     expect(await scene.deploy(scene.desired([...two, pod('three', 'lan')]))).toMatchObject({
+      outcome: 'refused',
+      code: 'pod-network-failed',
+      message: expect.stringMatching(
+        /^pod three: the network lan has 2 addresses, and 3 are needed with this version;/,
+      ) as string,
+    });
+    await writeList({ subnet: '192.0.2.0/31' });
+    expect(await scene.deploy(scene.desired([...two, pod('three', 'lan')]))).toMatchObject({
       outcome: 'rolled-back',
       code: 'pod-network-failed',
       message: expect.stringMatching(
-        /^pod three: the plugin .*vlan refused the network lan: .*no IP addresses available in range set/,
+        /^pod three: the plugin .*vlan refused the network lan: .*too small to allocate from/,
       ) as string,
     });
     await scene.report(({ pods }) => pods.length === 2 && pods.every(({ healthy }) => healthy));
