@@ -201,6 +201,18 @@ const rows: readonly (readonly [string, Process, string, unknown])[] = [
     'mounts',
     containing(matching(/^\/srv\/data \S+ ro nosuid nodev/), '/srv/data/below tmpfs ro nosuid nodev'),
   ],
+  [
+    '[A11.6] [C369] a host volume that is not recursive is there',
+    'root',
+    'mounts',
+    containing(matching(/^\/srv\/bare \S+ ro nosuid nodev/)),
+  ],
+  [
+    '[A11.6] [C369] a host volume that is not recursive has no mounts below it',
+    'root',
+    'mounts',
+    expect.not.arrayContaining([matching(/^\/srv\/bare\/below /)]) as readonly string[],
+  ],
   ['[A14.6] the OOM score is that of the isolator', 'user', 'score', ['250']],
 ];
 

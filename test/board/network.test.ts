@@ -274,6 +274,8 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
   });
 
   it('[C113] refuses a port that a process of the host has, and rolls back', async () => {
+    // Until its pod in the host's network has stopped, the device does not know whose the port is.
+    await committed(scene.desired([pod('old', undefined)]));
     await scene.board.check(
       `systemd-run --unit=squatter ${busybox} nc -l -p 8090; systemctl is-active squatter`,
     );
@@ -286,6 +288,52 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     });
     await scene.board.check('systemctl stop squatter');
     expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
+  });
+
+  it('[C366] refuses such a port before it stops a pod, if no pod that would stop can have it', async () => {
+    const ports = [{ name: 'http', hostPort: 8089 }];
+    const before = await committed(scene.desired([pod('web', 'bridge', { ports })]));
+    await scene.board.check(
+      `systemd-run --unit=squatter ${busybox} nc -l -p 8090; systemctl is-active squatter`,
+    );
+    const taken = { ports: [{ name: 'http', hostPort: 8090 }] };
+    expect(await scene.deploy(scene.desired([pod('web', 'bridge', taken)]))).toMatchObject({
+      outcome: 'refused',
+      code: 'pod-port-taken',
+      message:
+        'pod web: ports/http/hostPort: 8090/tcp is taken by a process of the host; stop it or choose another port',
+    });
+    expect(await scene.board.check(`systemctl show -P MainPID 'wherry-pod-web.*-main.service'`)).toBe(
+      `${pidOf(before, 'web')}\n`,
+    );
+    // A pod that keeps its port is not judged again.
+    await scene.board.check(
+      `systemctl stop squatter; systemd-run --unit=late ${busybox} nc -l -p 8089; systemctl is-active late`,
+    );
+    await committed(scene.desired([pod('web', 'bridge', { ports }), pod('other', 'bridge')]));
+    await scene.board.check('systemctl stop late');
+  });
+
+  it('[C367] refuses a pod for which its network has no address, before it stops a pod', async () => {
+    const small = {
+      cniVersion: '1.0.0',
+      name: 'small',
+      plugins: [{ type: 'bridge', bridge: 'small0', ipam: { type: 'host-local', subnet: '10.9.0.0/29' } }],
+    };
+    await scene.board.copyIn(Buffer.from(JSON.stringify(small)), '/etc/wherry/networks/small.conflist');
+    const five = ['a', 'b', 'c', 'd', 'e'].map((one) => pod(one, 'small'));
+    const before = await committed(scene.desired(five));
+    expect(await scene.deploy(scene.desired([...five, pod('f', 'small')]))).toMatchObject({
+      outcome: 'refused',
+      code: 'pod-network-failed',
+      message:
+        'pod f: the network small has 5 addresses, and 6 are needed with this version; enlarge /etc/wherry/networks/small.conflist or choose another network',
+    });
+    expect(await scene.board.check(`systemctl show -P MainPID 'wherry-pod-a.*-main.service'`)).toBe(
+      `${pidOf(before, 'a')}\n`,
+    );
+    // Those of pods that stop are free again.
+    await committed(scene.desired(['f', 'g', 'h', 'i', 'j'].map((one) => pod(one, 'small'))));
   });
 
   it('[C287] replaces a pod whose unit files were removed, with its network', async () => {
@@ -423,27 +471,37 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
   it.for(['macvlan', 'ipvlan'])("is a %s of the operator's configuration", async (type, test) => {
     const made = `ip link add link eth0 name probe type ${type} && ip link delete probe`;
     if ((await scene.board.run(made)).status !== 0) test.skip(`the kernel has no ${type}`);
-    const list = {
-      cniVersion: '1.0.0',
-      name: 'lan',
-      plugins: [
-        {
-          ...{ type, master: 'eth0', mode: type === 'macvlan' ? 'bridge' : 'l2' },
-          ipam: { type: 'host-local', ranges: [[{ subnet: '192.0.2.0/29', rangeEnd: '192.0.2.3' }]] },
-        },
-      ],
+    const writeList = async (range: object): Promise<void> => {
+      const list = {
+        ...{ cniVersion: '0.4.0', cniVersions: ['0.4.0', '1.0.0'], name: 'lan' },
+        plugins: [
+          {
+            ...{ type, master: 'eth0', mode: type === 'macvlan' ? 'bridge' : 'l2' },
+            ipam: { type: 'host-local', ranges: [[range]] },
+          },
+        ],
+      };
+      await scene.board.check('mkdir -p /etc/wherry/networks');
+      await scene.board.copyIn(Buffer.from(JSON.stringify(list)), '/etc/wherry/networks/lan.conflist');
     };
-    await scene.board.check('mkdir -p /etc/wherry/networks');
-    await scene.board.copyIn(Buffer.from(JSON.stringify(list)), '/etc/wherry/networks/lan.conflist');
+    await writeList({ subnet: '192.0.2.0/29', rangeEnd: '192.0.2.3' });
     const two = [pod(`one-${type}`, 'lan'), pod(`two-${type}`, 'lan')];
     const report = await committed(scene.desired(two));
     expect(await getInside(pidOf(report, `two-${type}`), `http://one-${type}/`)).toBe('hello from the pod');
     // The range has two addresses.
     expect(await scene.deploy(scene.desired([...two, pod('three', 'lan')]))).toMatchObject({
+      outcome: 'refused',
+      code: 'pod-network-failed',
+      message: expect.stringMatching(
+        /^pod three: the network lan has 2 addresses, and 3 are needed with this version;/,
+      ) as string,
+    });
+    await writeList({ subnet: '192.0.2.0/31' });
+    expect(await scene.deploy(scene.desired([...two, pod('three', 'lan')]))).toMatchObject({
       outcome: 'rolled-back',
       code: 'pod-network-failed',
       message: expect.stringMatching(
-        /^pod three: the plugin .*vlan refused the network lan: .*no IP addresses available in range set/,
+        /^pod three: the plugin .*vlan refused the network lan: .*too small to allocate from/,
       ) as string,
     });
     await scene.report(({ pods }) => pods.length === 2 && pods.every(({ healthy }) => healthy));

@@ -98,7 +98,10 @@ export const refusalCodes = {
   'pod-network-forbidden': ['pod', 'the configuration of the device does not allow the network'],
   'pod-forbidden': ['pod', 'the configuration of the device does not allow a field of the pod'],
   'pod-port-taken': ['pod', 'a host port is taken by another pod or by a process of the host'],
-  'pod-network-failed': ['pod', 'a plugin refused to attach the pod to its network'],
+  'pod-network-failed': [
+    'pod',
+    'a plugin refused to attach the pod to its network, or the network has no address for it',
+  ],
   'pod-secret-unknown': ['pod', 'an app uses a secret that the desired state does not list'],
   'secret-missing': ['pod', 'the device has no value of a secret that the version needs'],
   'activation-failed': ['pod', 'a unit of the pod did not start'],

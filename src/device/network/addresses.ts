@@ -12,6 +12,16 @@ export function canonicalAddress(address: string): string {
   return familyOf(address) === 4 ? address : new URL(`http://[${address}]/`).hostname.slice(1, -1);
 }
 
+/** An address as a number; undefined for anything that is not an address. */
+export function addressNumber(text: unknown): bigint | undefined {
+  if (typeof text !== 'string') return undefined;
+  if (familyOf(text) === 6) return URL.canParse(`http://[${text}]/`) ? BigInt(`0x${hexOf(text)}`) : undefined;
+  const parts = text.split('.');
+  const isByte = (part: string): boolean => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256;
+  if (parts.length !== 4 || !parts.every(isByte)) return undefined;
+  return parts.reduce((sum, part) => sum * 256n + BigInt(part), 0n);
+}
+
 /** Whether `text` is `address/prefix` with no bit set after the prefix. */
 export function isSubnet6(text: string): boolean {
   const match = /^([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\/(\d{1,3})$/.exec(text);

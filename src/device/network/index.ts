@@ -5,8 +5,10 @@
  * device/pod, cross/debian/attach-network).
  */
 export { isSubnet6, procAddresses } from './addresses.ts';
+export { type AddressPool, addressPools, type Lease, refuseExhausted } from './address-pools.ts';
 export { attachmentFailure, type AttachmentFailure } from './attachment-failure.ts';
 export { type DeclaredPorts, type HostPort, refuseSharedPorts } from './host-ports.ts';
+export { refuseTakenPorts, socketTables } from './listening.ts';
 export { type NetworkFacts, hostOnly } from './network-facts.ts';
 export { type NetworkLimit, networkLimit } from './network-limit.ts';
 export { choosePodNetwork, isNone, type PodNetwork, portsOf } from './pod-network.ts';

@@ -23,14 +23,21 @@ export interface NetworkList {
 
 /** It names a program and a file. */
 const pluginType = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
-/** Formats in which every plugin gets the result of those before it. */
-const versions = ['0.4.0', '1.0.0', '1.1.0'];
+/** Formats in which every plugin gets the result of those before it, the newest first. */
+const versions = ['1.1.0', '1.0.0', '0.4.0'];
+/** All keys of a list. wherry never calls CHECK and GC, so it complies with any value of these. */
+const flags = ['disableCheck', 'disableGC', 'loadOnlyInlinedPlugins'];
+const keys = ['cniVersion', 'cniVersions', 'name', 'plugins', ...flags];
+/** Keys that a runtime adds to the configuration of a plugin. */
+const reserved = /^(runtimeConfig|prevResult|cni\.dev\/.*)$/;
 
 /**
  * Reads the operator's file `/etc/wherry/networks/<name>.conflist`.
+ * @param hasDirectory whether there are files in `/etc/wherry/networks/<name>/`, where other
+ *   runtimes look for more plugins
  * @throws Refusal config-invalid, with file and key
  */
-export function readNetworkList(name: string, text: string): NetworkList {
+export function readNetworkList(name: string, text: string, hasDirectory = false): NetworkList {
   const invalid = (why: string, cause?: unknown) =>
     new Refusal('config-invalid', `/etc/wherry/networks/${name}.conflist: ${why}`, { cause });
   let list: unknown;
@@ -40,10 +47,25 @@ export function readNetworkList(name: string, text: string): NetworkList {
     throw invalid('is not JSON', cause);
   }
   if (!isObject(list)) throw invalid('is not a configuration list of CNI');
-  const { cniVersion, name: inside, plugins } = list;
+  const unknown = Object.keys(list).find((key) => !keys.includes(key));
+  if (unknown !== undefined) throw invalid(`${unknown} is not a key of a configuration list`);
+  const { cniVersion, cniVersions = [], name: inside, plugins } = list;
   if (inside !== name) throw invalid(`name takes ${JSON.stringify(name)}, the name of the file`);
-  if (typeof cniVersion !== 'string' || !versions.includes(cniVersion)) {
-    throw invalid(`cniVersion takes one of ${versions.join(', ')}`);
+  if (!Array.isArray(cniVersions) || !cniVersions.every((version) => typeof version === 'string')) {
+    throw invalid('cniVersions takes a list of versions');
+  }
+  // The highest one that the runtime supports (CNI 1.1.0, "Version considerations").
+  const chosen = versions.find((version) => version === cniVersion || cniVersions.includes(version));
+  if (chosen === undefined) {
+    const key = cniVersions.length > 0 ? 'cniVersions takes at least' : 'cniVersion takes';
+    throw invalid(`${key} one of ${versions.toReversed().join(', ')}`);
+  }
+  const flag = flags.find((key) => key in list && typeof list[key] !== 'boolean');
+  if (flag !== undefined) throw invalid(`${flag} takes true or false`);
+  if (hasDirectory && list['loadOnlyInlinedPlugins'] !== true) {
+    throw invalid(
+      `the plugins in the directory ${name} beside it are not used; move them into plugins, or set loadOnlyInlinedPlugins to true`,
+    );
   }
   if (!Array.isArray(plugins) || plugins.length === 0 || plugins.length > 16) {
     throw invalid('plugins takes a list of 1 to 16 plugins');
@@ -52,11 +74,13 @@ export function readNetworkList(name: string, text: string): NetworkList {
     if (!isObject(plugin) || typeof plugin['type'] !== 'string' || !pluginType.test(plugin['type'])) {
       throw invalid(`plugins/${index}/type takes the name of a plugin such as "macvlan"`);
     }
+    const key = Object.keys(plugin).find((one) => reserved.test(one));
+    if (key !== undefined) throw invalid(`plugins/${index}/${key} is set by wherry; remove it`);
     return withLeasesInMemory({ ...plugin, type: plugin['type'] });
   });
   return {
     name,
-    cniVersion,
+    cniVersion: chosen,
     takesPorts: read.some((plugin) => takes(plugin, 'portMappings')),
     plugins: read,
   };

@@ -42,9 +42,10 @@ export function pluginChain(
     if (plugin.type === 'portmap' && portMappings.length === 0) return [];
     const { capabilities: _, ...passed } = plugin;
     const config = {
+      ...passed,
+      // Those of the list, also where the plugin has its own.
       cniVersion: list.cniVersion,
       name: list.name,
-      ...passed,
       ...(Object.keys(runtimeConfig).length === 0 ? {} : { runtimeConfig }),
     };
     return [{ type: plugin.type, text: `${JSON.stringify(config)}\n` }];

@@ -73,7 +73,7 @@ export function choosePodNetwork(
       `${from}: this device has no such network; it has ${known}, and others come from /etc/wherry/networks`,
     );
   }
-  return attached(from, readNetworkList(name, text), facts);
+  return attached(from, readNetworkList(name, text, facts.withDirectory?.has(name)), facts);
 }
 
 /** Whether only the pod itself can reach it. */

@@ -228,7 +228,7 @@ function networkNamespace({ network, namespaces }: BundleInput): readonly { type
  * cgroup rules of the unit restrict how it may be opened.
  */
 function deviceMount({ path }: AppDevice): BundleMount {
-  const options = ['bind', 'rw', 'rprivate', 'nosuid', 'noexec'];
+  const options = ['bind', 'rw', 'private', 'nosuid', 'noexec'];
   return { destination: path, type: 'bind', source: path, options };
 }
 
@@ -241,13 +241,13 @@ function namesMount({ network, mounts }: BundleInput): readonly BundleMount[] {
   if (network.kind !== 'attached') return [];
   const own = mounts.find(({ target }) => target === '/etc/hosts');
   if (own !== undefined) return [{ ...volumeMount(own), destination: '/dev/wherry/hosts' }];
-  const options = ['bind', 'ro', 'rprivate', 'nosuid', 'nodev', 'noexec'];
+  const options = ['bind', 'ro', 'private', 'nosuid', 'nodev', 'noexec'];
   return [{ destination: '/dev/wherry', type: 'bind', source: network.names, options }];
 }
 
 function secretsMount(source: string | undefined): readonly BundleMount[] {
   if (source === undefined) return [];
-  const options = ['bind', 'ro', 'rprivate', 'nosuid', 'nodev', 'noexec'];
+  const options = ['bind', 'ro', 'private', 'nosuid', 'nodev', 'noexec'];
   return [{ destination: secretsTarget, type: 'bind', source, options }];
 }
 
@@ -257,7 +257,7 @@ function secretsMount(source: string | undefined): readonly BundleMount[] {
  */
 function notifyMount(notify: BundleInput['notify']): readonly BundleMount[] {
   if (notify === undefined) return [];
-  const options = ['bind', 'rw', 'rprivate', 'nosuid', 'nodev', 'noexec'];
+  const options = ['bind', 'rw', 'private', 'nosuid', 'nodev', 'noexec'];
   return [{ destination: notifySocket, type: 'bind', source: '/run/systemd/notify', options }];
 }
 
@@ -318,9 +318,10 @@ function volumeMount(mount: BundleInput['mounts'][number]): BundleMount {
     type: 'bind',
     source,
     // Only `rro`, `rnosuid` and `rnodev` apply to mounts below it.
+    // crun 1.21 makes a `bind` with `rprivate` recursive, without these options for what is below.
     options: recursive
       ? ['rbind', readOnly ? 'rro' : 'rw', 'rprivate', 'rnosuid', 'rnodev']
-      : ['bind', readOnly ? 'ro' : 'rw', 'rprivate', 'nosuid', 'nodev'],
+      : ['bind', readOnly ? 'ro' : 'rw', 'private', 'nosuid', 'nodev'],
   };
 }
 

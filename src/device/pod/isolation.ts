@@ -4,14 +4,20 @@ import {
   type Isolator,
   type TypedIsolator,
 } from '../../image/appc/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { Refusal, refusalAt } from '../../core/refusal/index.ts';
 import type { IsolatorReport } from '../../wire/report/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 import type { PodNetwork } from '../network/index.ts';
 import type { ResourceLimits } from '../systemd/index.ts';
 import { applyLabel, type Labels } from './labels.ts';
 import { isLimit, type LimitedHost, limitOutcome } from './limits.ts';
-import { defaultFilter, removeFilter, retainFilter, type SeccompFilter } from './seccomp.ts';
+import {
+  defaultFilter,
+  removeFilter,
+  retainFilter,
+  type SeccompFilter,
+  type SeccompOutcome,
+} from './seccomp.ts';
 
 /** The limit of an app that names none: a fork bomb must not take down the device. */
 const defaultTasksMax = 512;
@@ -105,10 +111,7 @@ export function isolateApp(
         return { outcome: 'enforced', detail: String(isolator.enabled) };
       case 'os/linux/seccomp-retain-set':
       case 'os/linux/seccomp-remove-set': {
-        const { filter, modified } =
-          isolator.kind === 'os/linux/seccomp-retain-set'
-            ? retainFilter(machine, isolator)
-            : removeFilter(machine, capabilities, isolator);
+        const { filter, modified } = callFilter(app, isolator, machine, capabilities);
         result.seccomp = filter;
         // crun leaves out names that libseccomp does not know.
         const unknown = isolator.calls.filter(
@@ -135,6 +138,22 @@ export function isolateApp(
   };
   const reports = report(app, typed, host, apply);
   return { ...result, capabilities, reports };
+}
+
+/** @throws Refusal pod-isolator-invalid, with the app and the isolator */
+function callFilter(
+  app: string,
+  isolator: Extract<TypedIsolator, { kind: `os/linux/seccomp-${string}` }>,
+  machine: string,
+  capabilities: readonly string[],
+): SeccompOutcome {
+  try {
+    return isolator.kind === 'os/linux/seccomp-retain-set'
+      ? retainFilter(machine, isolator)
+      : removeFilter(machine, capabilities, isolator);
+  } catch (error) {
+    throw refusalAt(`app ${app}: ${isolator.kind}`, error);
+  }
 }
 
 /**

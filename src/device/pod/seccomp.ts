@@ -201,10 +201,7 @@ export function retainFilter(machine: string, set: CallSet): SeccompOutcome {
   const [wildcard] = set.calls.filter((call) => call.startsWith('@'));
   if (wildcard !== undefined) {
     // Ignored, it would have the app killed at its first call.
-    throw new Refusal(
-      'pod-isolator-invalid',
-      `seccomp: the wildcard ${JSON.stringify(wildcard)} is not known here`,
-    );
+    throw new Refusal('pod-isolator-invalid', `the wildcard ${JSON.stringify(wildcard)} is not known here`);
   }
   const needed = [...startCalls, ...architectures(machine).flatMap((abi) => startCallsOf[abi] ?? [])];
   const added = [...new Set(needed)].filter((call) => !set.calls.includes(call));
@@ -271,7 +268,7 @@ function whenBlocked({ errno }: CallSet): { readonly action: string; readonly er
   if (errno === undefined) return { action: 'SCMP_ACT_KILL_PROCESS' };
   const errnoRet = new Map<string, number>(Object.entries(constants.errno)).get(errno);
   if (errnoRet === undefined) {
-    throw new Refusal('pod-isolator-invalid', `seccomp: the error ${errno} is not known here`);
+    throw new Refusal('pod-isolator-invalid', `the error ${errno} is not known here`);
   }
   return { action: 'SCMP_ACT_ERRNO', errnoRet };
 }

@@ -34,6 +34,7 @@ const directives = {
     Wants: 'units',
     BindsTo: 'units',
     PartOf: 'units',
+    StopPropagatedFrom: 'units',
     After: 'units',
     Before: 'units',
     Conflicts: 'units',

@@ -27,10 +27,14 @@ export async function readNetworkFacts(
     for (const name of await disk.list(directory)) plugins.add(name);
   }
   const lists = new Map<string, string>();
+  const withDirectory = new Set<string>();
   for (const file of await disk.list(places.networks)) {
     if (!file.endsWith('.conflist')) continue;
     const text = await disk.read(join(places.networks, file), maxFileBytes);
-    if (text !== undefined) lists.set(file.slice(0, -'.conflist'.length), Buffer.from(text).toString('utf8'));
+    if (text === undefined) continue;
+    const name = file.slice(0, -'.conflist'.length);
+    lists.set(name, Buffer.from(text).toString('utf8'));
+    if ((await disk.list(join(places.networks, name))).length > 0) withDirectory.add(name);
   }
   const script = await disk.read(places.attachScript, maxFileBytes);
   return {
@@ -38,6 +42,7 @@ export async function readNetworkFacts(
     ipv6: (await disk.list('/proc/sys/net/ipv6/conf')).length > 0,
     plugins,
     lists,
+    withDirectory,
     attachScript: script === undefined ? '' : Buffer.from(script).toString('utf8'),
   };
 }

@@ -19,6 +19,7 @@ import { readAccounts } from './accounts.ts';
 import { type AppImage, appImages, appTree, imageOfApp, ofPod } from './app-trees.ts';
 import { readyLimitedVolumes, type LimitedVolumesPorts } from './limited-volumes.ts';
 import type { PodFiles } from './pod-files.ts';
+import { checkAttachments } from './check-attachments.ts';
 import { checkCalendar } from './check-calendar.ts';
 import { checkMountTargets } from './mount-targets.ts';
 import { checkPrograms, checkWorkingDirectory } from './programs.ts';
@@ -75,11 +76,10 @@ export async function stagePods(
       }),
     );
   }
-  refuseSharedPorts(compiled.map(({ pod }) => pod.ports));
-  await readyLimitedVolumes(
-    compiled.map(({ pod }) => pod),
-    ports,
-  );
+  const pods = compiled.map(({ pod }) => pod);
+  refuseSharedPorts(pods.map((pod) => pod.ports));
+  await checkAttachments(pods, ports);
+  await readyLimitedVolumes(pods, ports);
   for (const { pod, metadata } of compiled) await ports.files.write(pod, metadata);
   return compiled.map(
     ({ pod: { name, uuid, slice, services, mounts, timer, isolators, network: attached } }) => ({

@@ -157,8 +157,8 @@ export const sysctlSettings: Read<ReadonlyMap<string, string>> = (value, at) => 
     }
     const setting = text(member, pointerTo(at, key));
     // Tabs separate the fields of some parameters.
-    if (setting.length > 1024 || /[\x00-\x08\x0a-\x1f\x7f]/.test(setting)) {
-      throw unexpected(pointerTo(at, key), 'one line of at most 1024 characters', setting);
+    if (setting.length < 1 || setting.length > 1024 || /[\x00-\x08\x0a-\x1f\x7f]/.test(setting)) {
+      throw unexpected(pointerTo(at, key), 'one line of 1 to 1024 characters', setting);
     }
     settings.set(key, setting);
   }

@@ -35,7 +35,7 @@ export function pair(image: BuiltImage): Record<string, unknown> {
     ],
   };
   const shared = { volume: 'shared', path: '/srv/deep/shared' };
-  const others = ['private', 'data', 'file'].map((volume) => ({ volume, path: `/srv/${volume}` }));
+  const others = ['private', 'data', 'bare', 'file'].map((volume) => ({ volume, path: `/srv/${volume}` }));
   return {
     apps: [
       app('root', { app: root, mounts: [shared, ...others] }),
@@ -46,6 +46,7 @@ export function pair(image: BuiltImage): Record<string, unknown> {
       { name: 'private', kind: 'empty', mode: '2750', uid: 33, gid: 34 },
       { name: 'full', kind: 'empty' },
       { name: 'data', kind: 'host', source: '/srv/data' },
+      { name: 'bare', kind: 'host', source: '/srv/data', readOnly: true, recursive: false },
       { name: 'file', kind: 'host', source: '/srv/file', readOnly: true },
     ],
     annotations: annotations({ 'wherry/network': 'bridge', 'wherry/metadata': 'true' }),

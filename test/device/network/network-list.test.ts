@@ -4,9 +4,9 @@ import { isRefusal } from '../../../src/core/refusal/refusal.ts';
 
 const good = { cniVersion: '1.0.0', name: 'lan', plugins: [{ type: 'macvlan', master: 'eth0' }] };
 
-function fault(text: string): string {
+function fault(text: string, hasDirectory = false): string {
   try {
-    readNetworkList('lan', text);
+    readNetworkList('lan', text, hasDirectory);
   } catch (error) {
     if (isRefusal(error, 'config-invalid')) return error.message;
     throw error;
@@ -42,6 +42,26 @@ describe('a configuration list of the operator', () => {
     expect(readNetworkList('lan', JSON.stringify(dhcp)).plugins).toEqual(dhcp.plugins);
   });
 
+  it.each([
+    ['1.0.0', undefined, '1.0.0'],
+    ['0.4.0', ['0.3.1', '0.4.0', '1.0.0'], '1.0.0'],
+    ['1.1.0', ['0.4.0'], '1.1.0'],
+    ['0.3.1', ['0.4.0', '2.0.0'], '0.4.0'],
+    [undefined, ['1.1.0', '1.0.0'], '1.1.0'],
+    ['1.0.0', [], '1.0.0'],
+  ])('uses the highest version that wherry supports: %s, %s [C368]', (cniVersion, cniVersions, chosen) => {
+    const text = JSON.stringify({ ...good, cniVersion, cniVersions });
+    expect(readNetworkList('lan', text).cniVersion).toBe(chosen);
+  });
+
+  it('uses no plugins of a directory, and says so [C368]', () => {
+    expect(fault(JSON.stringify(good), true)).toBe(
+      '/etc/wherry/networks/lan.conflist: the plugins in the directory lan beside it are not used; move them into plugins, or set loadOnlyInlinedPlugins to true',
+    );
+    const alone = { ...good, loadOnlyInlinedPlugins: true, disableCheck: true, disableGC: false };
+    expect(fault(JSON.stringify(alone), true)).toBe('accepted');
+  });
+
   it('has up to 16 plugins', () => {
     const plugins = (count: number) => Array.from({ length: count }, () => ({ type: 'tuning' }));
     expect(fault(JSON.stringify({ ...good, plugins: plugins(16) }))).toBe('accepted');
@@ -53,6 +73,21 @@ describe('a configuration list of the operator', () => {
     ['[]', 'is not a configuration list of CNI'],
     [JSON.stringify({ ...good, name: 'wan' }), 'name takes "lan", the name of the file'],
     [JSON.stringify({ ...good, cniVersion: '0.3.1' }), 'cniVersion takes one of 0.4.0, 1.0.0, 1.1.0'],
+    [JSON.stringify({ ...good, cniVersions: '1.0.0' }), 'cniVersions takes a list of versions'],
+    [JSON.stringify({ ...good, cniVersions: [1] }), 'cniVersions takes a list of versions'],
+    [
+      JSON.stringify({ ...good, cniVersion: '0.3.1', cniVersions: ['2.0.0'] }),
+      'cniVersions takes at least one of 0.4.0, 1.0.0, 1.1.0',
+    ],
+    [JSON.stringify({ ...good, cniVersoins: [] }), 'cniVersoins is not a key of a configuration list'],
+    [JSON.stringify({ ...good, disableCheck: 'true' }), 'disableCheck takes true or false'],
+    [JSON.stringify({ ...good, disableGC: 1 }), 'disableGC takes true or false'],
+    [JSON.stringify({ ...good, loadOnlyInlinedPlugins: null }), 'loadOnlyInlinedPlugins takes true or false'],
+    ...['runtimeConfig', 'prevResult', 'cni.dev/attachments'].map((key) => [
+      JSON.stringify({ ...good, plugins: [{ type: 'ptp', [key]: {} }] }),
+      `plugins/0/${key} is set by wherry; remove it`,
+    ]),
+    [JSON.stringify({ ...good, plugins: undefined }), 'plugins takes a list of 1 to 16 plugins'],
     [JSON.stringify({ ...good, plugins: [] }), 'plugins takes a list of 1 to 16 plugins'],
     ...['../sh', '-x', '.', '', 'x'.repeat(65), 7].map((type) => [
       JSON.stringify({ ...good, plugins: [{ type }] }),

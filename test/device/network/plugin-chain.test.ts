@@ -64,6 +64,13 @@ describe('the plugins of an operator', () => {
   const ptp = { type: 'ptp', ipMasq: true };
   const bandwidth = { ingressRate: 8, ingressBurst: 8, egressRate: 8, egressBurst: 8 };
 
+  it('get name and version of their list, whatever their own are [C368]', () => {
+    const own = { type: 'ptp', name: 'wan', cniVersion: '0.1.0' };
+    expect(configs(operators(own), { ports: [] })).toEqual([
+      { cniVersion: '0.4.0', name: 'lan', type: 'ptp' },
+    ]);
+  });
+
   it('get the ports of both protocols, one by one, if they take them', () => {
     const portmap = { type: 'portmap', capabilities: { portMappings: true } };
     expect(configs(operators(ptp, portmap), { ports: [tcp, udp] })).toEqual([
