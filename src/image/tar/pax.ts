@@ -59,9 +59,9 @@ const sparseKeywords = /^(GNU\.sparse\.|SCHILY\.realsize$|SUN\.holesdata$)/;
 
 /**
  * Advice for the author of an archive with a sparse file. Holes cost nothing in a compressed
- * archive.
+ * archive. GNU tar looks for them only with --sparse, and bsdtar, which has no such option, always.
  */
-export const noSparse = 'write the archive without --sparse';
+export const noSparse = 'write the archive without --sparse, or by bsdtar with --no-read-sparse';
 
 const xattrPrefix = 'SCHILY.xattr.';
 
