@@ -4,11 +4,13 @@ import {
   enrolmentBundle,
   FleetDirectory,
   replaceFile,
+  rootChain,
 } from '../../../operator/fleet/index.ts';
 import { encodeBundle, type EnrolmentBundle } from '../../../wire/enrolment/index.ts';
 import type { Context } from '../../context.ts';
 import type { FleetEnrolFlags } from '../../flags.ts';
 import { checkBundle, enrolFrom } from '../device/enrol.ts';
+import { enrolledRootNote } from './root-notes.ts';
 
 /** `wherry fleet enrol` */
 export async function fleetEnrol(context: Context, device: string, flags: FleetEnrolFlags): Promise<void> {
@@ -28,6 +30,8 @@ export async function fleetEnrol(context: Context, device: string, flags: FleetE
     },
     nowSeconds,
   );
+  const rootNote = enrolledRootNote(await rootChain(fleet, nowSeconds), nowSeconds);
+  if (rootNote !== undefined) context.terminal.err(`note: ${rootNote}\n`);
   const cert = bundle.files.get('/etc/wherry/device.pem');
   // openssl rounds to a second, and it was started a moment ago.
   const until = flags.caCert === undefined ? 0 : nowSeconds + flags.days * 86_400 - 3600;

@@ -1,9 +1,10 @@
 import { dirname, join } from 'node:path';
 import { inDirectory } from '../../../core/files/index.ts';
-import { FleetDirectory, provisionFiles, type KeyRole } from '../../../operator/fleet/index.ts';
+import { FleetDirectory, provisionFiles, rootChain, type KeyRole } from '../../../operator/fleet/index.ts';
 import { writeFiles } from '../../../operator/build/index.ts';
 import { formatFingerprint, generateKey } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
+import { enrolledRootNote } from './root-notes.ts';
 
 /** `wherry fleet init` */
 export async function initFleet(
@@ -49,8 +50,11 @@ export async function provision(
   options: { readonly output?: string },
 ): Promise<void> {
   const nowSeconds = Math.floor(context.clock.nowMs() / 1000);
-  const files = await provisionFiles(await FleetDirectory.open(context.fleetPath), device, nowSeconds);
+  const fleet = await FleetDirectory.open(context.fleetPath);
+  const files = await provisionFiles(fleet, device, nowSeconds);
   const { terminal } = context;
+  const rootNote = enrolledRootNote(await rootChain(fleet, nowSeconds), nowSeconds);
+  if (rootNote !== undefined) terminal.err(`note: ${rootNote}\n`);
   const { output } = options;
   if (output !== undefined) {
     const targets = [...files].map(([path, content]) => ({ path: join(output, path), content }));

@@ -43,3 +43,17 @@ function isPublished(from: number | undefined, newest: number, chain: readonly C
   );
   return steps.length === newest - from;
 }
+
+/**
+ * Why a device that is enrolled now does not get what its operator may expect; undefined when the
+ * newest root of the fleet directory is complete and valid, or there is none.
+ */
+export function enrolledRootNote(chain: readonly ChainedRoot[], nowSeconds: number): string | undefined {
+  const [newest, last] = [chain.findLast(({ refusal }) => refusal === undefined), chain.at(-1)];
+  if (last?.refusal !== undefined) {
+    const instead = newest === undefined ? 'the keys of keys/ and no root' : `root ${newest.root.version}`;
+    return `root ${last.root.version} is not complete (${last.refusal.message}): the device gets ${instead}`;
+  }
+  if (newest === undefined || newest.root.expires > nowSeconds) return undefined;
+  return `root ${newest.root.version} has expired: the device takes no commands until it has a newer one; "wherry trust root rotate"`;
+}

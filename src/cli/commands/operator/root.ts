@@ -114,7 +114,7 @@ export async function publishRoots(context: Context): Promise<void> {
   if (broken?.refusal !== undefined) {
     throw new Refusal(
       broken.refusal.code,
-      `devices would refuse root ${broken.root.version}: ${broken.refusal.message}; sign it with "wherry trust root sign"`,
+      `devices would refuse root ${broken.root.version}: ${broken.refusal.message}; sign it with "wherry trust root sign", or delete ${fleet.rootPath(broken.root.version)} if nobody will`,
     );
   }
   // The first root of a chain is installed from a file: devices do not accept it from the network.

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -147,7 +147,7 @@ describe('wherry trust root', () => {
     const store = at('device');
     const file = at('fleet/roots/2.cbor');
     const asked = await wherry(['trust', 'root', 'install', file, '--directory', store]);
-    expect(asked.err).toMatch(/root 2 of fleet harbour, signed by/);
+    expect(asked.err).toMatch(/root 2 of fleet harbour, until .*, signed by/);
     expect(asked.status).toBe(64);
     const installed = await wherry(['trust', 'root', 'install', file, '--directory', store, '--yes']);
     expect(installed).toMatchObject({ status: 0, err: '' });
@@ -161,6 +161,66 @@ describe('wherry trust root', () => {
     expect(broken.err).toMatch(/half\.cbor is not a signed root of trust: .*\(input-invalid\)/);
     expect(await run('fleet', 'provision', 'crane-1', '-o', at('card'))).toMatchObject({ status: 0 });
     expect(readFileSync(at('card/etc/wherry/trust/root.cbor'))).toEqual(readFileSync(file));
+  });
+});
+
+describe('[C349] a root that is installed by hand', () => {
+  const store = at.bind(undefined, 'tree', 'etc', 'wherry', 'trust');
+  const installed = (file: string, ...options: string[]) =>
+    wherry(['trust', 'root', 'install', file, '--directory', store(), ...options]);
+  const rootFile = (version: number) => at(`fleet/roots/${version}.cbor`);
+
+  it('is refused if it is older than the one that is there, and if it is of another fleet', async () => {
+    expect(await installed(rootFile(2), '--yes')).toMatchObject({ status: 0, err: '' });
+    const older = await installed(rootFile(1), '--yes');
+    expect(older.err).toMatch(/root\.cbor is root 2, and this is root 1 \(root-older\)/);
+    expect(readFileSync(join(store(), 'root.cbor'))).toEqual(readFileSync(rootFile(2)));
+    expect(await installed(rootFile(2), '--yes')).toMatchObject({ status: 0 });
+    const config = 'fleet = "quarry"\ndevice = "crane-1"\n[broker]\nurl = "mqtt://broker"\n';
+    writeFileSync(join(store(), '..', 'wherry.toml'), config);
+    const strange = await installed(rootFile(2), '--yes');
+    expect(strange.err).toMatch(
+      /the root is for fleet harbour; this device is of fleet quarry \(wrong-fleet\)/,
+    );
+    rmSync(at('tree'), { recursive: true });
+  });
+
+  it('is refused if keys that signed it are revoked on the device', async () => {
+    mkdirSync(join(store(), 'deploy'), { recursive: true });
+    for (const name of ['alice', 'bob', 'carol']) {
+      const revocation = join(gpg.home, 'openpgp-revocs.d', `${people[name] ?? ''}.rev`);
+      writeFileSync(join(store(), 'deploy', `${name}.asc`), readFileSync(revocation));
+    }
+    const refused = await installed(rootFile(2), '--yes');
+    expect(refused.err).toMatch(/revoked/);
+    expect(refused.status).toBe(77);
+    rmSync(at('tree'), { recursive: true });
+  });
+
+  it('shows when it expires, and is noted when it has', async () => {
+    const asked = await installed(rootFile(2));
+    expect(asked.err).toMatch(/root 2 of fleet harbour, until \d{4}-\d\d-\d\dT.*Z, signed by/);
+    vi.useFakeTimers({ toFake: ['Date'], now: new Date('2090-01-01') });
+    const old = await installed(rootFile(2), '--yes').finally(() => vi.useRealTimers());
+    expect(old.err).toContain('note: root 2 has expired: with it a device takes no commands');
+    rmSync(at('tree'), { recursive: true });
+  });
+
+  it('names a directory in its place', async () => {
+    expect((await installed(at('fleet'))).err).toMatch(/fleet cannot be read: it is a directory/);
+  });
+});
+
+describe('[C350] an enrolment beside a root that is not complete', () => {
+  it('notes what the device gets', async () => {
+    expect(await run('trust', 'root', 'rotate')).toMatchObject({ status: 0 });
+    const made = await run('fleet', 'enrol', 'crane-2', '-o', at('crane-2.enrol'));
+    expect(made.err).toMatch(/note: root 3 is not complete \(.*no signature\): the device gets root 2\n/);
+    expect(made.status).toBe(0);
+    expect((await run('fleet', 'provision', 'crane-2')).err).toMatch(/note: root 3 is not complete/);
+    expect((await run('trust', 'root', 'publish')).err).toMatch(/or delete .*roots\/3\.cbor if nobody will/);
+    rmSync(at('fleet/roots/3.cbor'));
+    expect((await run('fleet', 'enrol', 'crane-2', '-o', at('crane-3.enrol'))).err).toBe('');
   });
 });
 
