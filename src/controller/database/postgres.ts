@@ -52,10 +52,10 @@ export async function openPostgres(url: string): Promise<Sql> {
   };
 }
 
-/** Without user and password. */
+/** Without user and password. An address without a host is one of this machine. */
 function nameOf(url: string): string {
-  const { host, pathname } = new URL(url.replace(/^postgres(ql)?:\/\//, 'http://').replace(/\?.*/, ''));
-  return `${host}${pathname}`;
+  const { host, pathname } = new URL(url.replace('@/', '@localhost/'));
+  return `${host === '' ? 'localhost' : host}${pathname}`;
 }
 
 /** Classes of SQLSTATE (PostgreSQL, appendix A) that a retry or a person may resolve. */

@@ -3,10 +3,18 @@ import { numberOf, lostDatabase, type Query } from './sql.ts';
 /** Version of the tables. A later version of wherry increases it and migrates older tables. */
 const schemaVersion = 2;
 
-/** The names of SQLite and PostgreSQL for 64-bit numbers and bytes. */
+/** What SQLite and PostgreSQL call 64-bit numbers and bytes, and how they list tables. */
 const dialects = {
-  sqlite: { number: 'INTEGER', bytes: 'BLOB' },
-  postgres: { number: 'BIGINT', bytes: 'BYTEA' },
+  sqlite: {
+    number: 'INTEGER',
+    bytes: 'BLOB',
+    hasSchema: "SELECT 1 FROM sqlite_master WHERE name = 'wherry_schema'",
+  },
+  postgres: {
+    number: 'BIGINT',
+    bytes: 'BYTEA',
+    hasSchema: "SELECT 1 WHERE to_regclass('wherry_schema') IS NOT NULL",
+  },
 } as const;
 
 export type Dialect = keyof typeof dialects;
@@ -35,7 +43,9 @@ function tables(dialect: Dialect): readonly string[] {
  * @throws Refusal `database-unavailable` when they are of a later version of wherry
  */
 export async function prepareSchema(query: Query, dialect: Dialect, what: string): Promise<void> {
-  for (const statement of tables(dialect)) await query(statement);
+  // An account that may not make tables can use those that are there.
+  if ((await query(dialects[dialect].hasSchema)).rows.length === 0)
+    for (const statement of tables(dialect)) await query(statement);
   const { rows } = await query('SELECT version FROM wherry_schema');
   const [row] = rows;
   if (row === undefined) {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import {
+  accessSync,
   constants,
   copyFileSync,
   existsSync,
@@ -155,13 +156,27 @@ async function naming<T>(output: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Whether a copy failed because of the file that it makes; its error names the source first. */
+function isOfCopy({ code, path = '', dest }: NonNullable<ReturnType<typeof localErrorOf>>): boolean {
+  if (dest?.includes(ownPrefix) !== true) return false;
+  if (code === 'EACCES' || code === 'EPERM') return isReadable(path);
+  return ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS'].includes(code);
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Makes an error of a temporary file name the output that the user gave. */
 function named(output: string, error: unknown): unknown {
   const local = localErrorOf(error);
   if (local === undefined) return error;
-  // A copy for which there is no room names its source first.
-  const isFull = local.code === 'ENOSPC' && local.dest?.includes(ownPrefix) === true;
-  const isOwn = isFull || local.path === undefined || local.path.includes(ownPrefix);
+  const isOwn = isOfCopy(local) || local.path === undefined || local.path.includes(ownPrefix);
   if (!isOwn) return asLocalRefusal(error);
   if (local.code === 'ENOENT' && !isRefusal(error, 'not-found')) {
     const directory = dirname(resolve(output));

@@ -237,10 +237,9 @@ function isBrokerUrl(value: unknown): boolean {
 
 /** Whether rollouts can be kept there: a file, whose name has no scheme, or PostgreSQL. */
 export function isDatabase(address: string): boolean {
-  return (
-    /^postgres(ql)?:\/\//.test(address) ||
-    !/^(?:[a-z][a-z0-9+.-]*:\/\/|postgres(?:ql)?:|file:)/i.test(address)
-  );
+  // libpq knows an address without a host behind the user, and URL does not.
+  if (/^postgres(ql)?:\/\//.test(address)) return URL.canParse(address.replace('@/', '@localhost/'));
+  return !/^(?:[a-z][a-z0-9+.-]*:\/\/|postgres(?:ql)?:|file:)/i.test(address);
 }
 
 /** The address of images, as an option gives it. @throws Refusal `usage` */

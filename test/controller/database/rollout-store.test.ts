@@ -381,6 +381,23 @@ describe('a PostgreSQL server', () => {
 });
 
 describe('a PostgreSQL database', () => {
+  it.skipIf(!hasPostgres)('serves an account that may make no tables', async () => {
+    if (postgres === undefined) throw new Error('no server');
+    await (await openRolloutStore(postgres.url, 'plain', { isNew: true })).close();
+    const sql = await openPostgres(postgres.url);
+    await sql.transaction(async (query) => {
+      await query('CREATE ROLE plain LOGIN');
+      await query('GRANT SELECT, INSERT, UPDATE ON wherry_schema, wherry_rollouts, wherry_members TO plain');
+    });
+    await sql.close();
+    const plain = postgres.url.replace('wherry@', 'plain@');
+    const store = await openRolloutStore(plain, 'plain', { isNew: false });
+    opened.push(store);
+    const rollout = rolloutOf(1, []);
+    await store.create(rollout, commandsOf(rollout));
+    expect(await store.list()).toHaveLength(1);
+  });
+
   it.skipIf(!hasPostgres)('whose tables are gone is reported, and used when they are back', async () => {
     if (postgres === undefined) throw new Error('no server');
     const store = await openRolloutStore(postgres.url, 'gone', { isNew: true });

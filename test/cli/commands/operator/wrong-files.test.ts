@@ -128,6 +128,10 @@ describe('a value that an option does not take', () => {
       '--database takes a SQLite file, or postgres://',
     ],
     [['rollout', 'list', '--database', 'mysql://x/y'], '--database takes a SQLite file, or postgres://'],
+    [
+      ['rollout', 'list', '--database', 'postgres://[::1/x'],
+      '--database takes a SQLite file, or postgres://',
+    ],
     [['rollout', 'list', '--database', 'postgres:x'], '--database takes a SQLite file, or postgres://'],
     [['rollout', 'start', 'crane-7', '--stage', '0%'], '"0%" is not a stage'],
     [
