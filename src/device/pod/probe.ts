@@ -37,7 +37,8 @@ const maxCommandLength = 4096;
 
 /** Reads `<port>[<path>]`, for example `8080/healthz`; undefined when it is not one. */
 export function parseHttpProbe(text: string): ProbeAction | undefined {
-  const match = /^([0-9]{1,5})(\/[\x21-\x7e]{0,255})?$/.exec(text);
+  // A request has no fragment (RFC 9112, 3.2): a `#` would be sent, and refused or misread.
+  const match = /^([0-9]{1,5})(\/[!"$-~]{0,255})?$/.exec(text);
   const port = parsePort(match?.[1] ?? '');
   return port === undefined ? undefined : { kind: 'http', port, path: match?.[2] ?? '/' };
 }
@@ -67,6 +68,6 @@ export function parseExecProbe(text: string): ProbeAction | undefined {
 }
 
 function parsePort(text: string): number | undefined {
-  const port = /^[0-9]{1,5}$/.test(text) ? Number(text) : 0;
+  const port = /^[1-9][0-9]{0,4}$/.test(text) ? Number(text) : 0;
   return port >= 1 && port <= 65_535 ? port : undefined;
 }

@@ -7,7 +7,10 @@ describe('a probe', () => {
     ['80', { kind: 'http', port: 80, path: '/' }],
     ['0/x', undefined],
     ['65536/', undefined],
+    ['080/x', undefined],
     ['80/ x', undefined],
+    ['80/x?y=1#z', undefined],
+    ['80/!"$~', { kind: 'http', port: 80, path: '/!"$~' }],
     ['example.com/', undefined],
   ])('by HTTP, %s, is read', (text, expected) => {
     expect(parseHttpProbe(text)).toEqual(expected);
@@ -17,6 +20,7 @@ describe('a probe', () => {
     ['5432', { kind: 'tcp', port: 5432 }],
     ['0', undefined],
     ['65536', undefined],
+    ['05432', undefined],
     ['5432/', undefined],
   ])('by TCP, %s, is read', (text, expected) => {
     expect(parseTcpProbe(text)).toEqual(expected);
