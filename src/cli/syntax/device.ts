@@ -1,7 +1,10 @@
 import type { Command } from 'commander';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { DevFlags, GcFlags, LogFlags, TopFlags } from '../flags.ts';
-import { count, example, port, wholeNumber, type MakeContext } from './options.ts';
+import { example, port, wholeNumber, type MakeContext } from './options.ts';
+
+/** As many as journalctl counts. */
+const lines = wholeNumber(0, 2 ** 31 - 1, 'a whole number');
 
 /** `wherry logs`, `wherry gc` and `wherry dev` */
 export function addDevice(program: Command, makeContext: MakeContext): void {
@@ -9,7 +12,7 @@ export function addDevice(program: Command, makeContext: MakeContext): void {
     .command('logs <pod> [app]')
     .description("show a pod's output from the journal of this device, or of another one by ssh")
     .option('-f, --follow', 'keep showing new lines')
-    .option('-n, --lines <count>', 'how many of the newest lines', count)
+    .option('-n, --lines <count>', 'how many of the newest lines', lines)
     .option('--since <time>', 'as journalctl accepts it, for example "1 hour ago"')
     .option('--ssh <host>', 'run journalctl there')
     .addHelpText('after', example('wherry logs web -f', 'wherry logs web nginx -n 50 --ssh root@crane-7'))

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { Refusal, unreadableFile } from '../../core/refusal/index.ts';
-import { systemClock } from '../../core/ports/index.ts';
+import { type Journal, systemClock } from '../../core/ports/index.ts';
 import { openJournal } from '../systemd/index.ts';
+import { claimState } from './claim-state.ts';
 import { runDaemon } from './daemon.ts';
 import { exitStatusOf, visitedExitStatus } from './exit-status.ts';
 import { HeapRest } from './heap-rest.ts';
@@ -14,6 +15,14 @@ import { places } from '../host/index.ts';
  * with a status that shows why.
  */
 const journal = openJournal();
+/** Started by hand, it also says on standard error why it ends. */
+const isService = process.env['JOURNAL_STREAM'] !== undefined;
+const spoken: Journal = {
+  log: (level, message, fields) => {
+    journal.log(level, message, fields);
+    process.stderr.write(`wherryd: ${message}\n`);
+  },
+};
 /** After the start, and after the last report of a deployment. */
 const heapRestMs = 5000;
 /** How often to look whether messages have grown the heap. */
@@ -48,7 +57,12 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => stopping.abort(new Error(`received ${signal}`)));
   }
+  // Node would open its debugger, to every user of the device.
+  process.on('SIGUSR1', () => undefined);
   try {
+    if (process.argv.length > 2)
+      throw new Refusal('usage', 'it takes no arguments; its settings are in wherry.toml(5)');
+    await claimState(places.state);
     const end = await runDaemon({
       journal,
       places,
@@ -67,7 +81,7 @@ async function main(): Promise<void> {
     // Work that waits for a retry (such as an examination) continues in the next visit.
     if (end === 'visited') process.exit(visitedExitStatus);
   } catch (error) {
-    const code = logFailure(journal, 'wherryd cannot run', error);
+    const code = logFailure(isService ? journal : spoken, 'wherryd cannot run', error);
     // Handles that a failed start left open must not keep the process alive: systemd restarts it
     // when it has ended.
     process.exit(exitStatusOf(code));

@@ -19,7 +19,9 @@ export interface LockFile {
 
 const maxReasonCharacters = 200;
 const maxLockBytes = 4096;
+/** How many lock files are read at a time. */
 const maxLocks = 64;
+const manyLocks = `it is not read, since there are more than ${maxLocks}; remove those that expired`;
 
 export function lockDirectories({ run, state }: HoldPlaces): { boot: string; kept: string } {
   return { boot: join(run, 'locks'), kept: join(state, 'locks') };
@@ -34,21 +36,24 @@ export function approvalPath({ run }: HoldPlaces, version: number, group?: strin
 }
 
 /**
- * The locks of this device, at most 64. A lock is a file of JSON, `{"reason": "…", "expires":
- * SECONDS}`, that wherry or any other program writes. One that cannot be read holds, too: its
- * writer meant to lock.
+ * The locks of this device. A lock is a file of JSON, `{"reason": "…", "expires": SECONDS}`, that
+ * wherry or any other program writes. One that cannot be read holds, too: its writer meant to lock.
+ * So do those that are not read because there are too many, expired ones included.
  */
 export function readLocks(places: HoldPlaces): readonly LockFile[] {
   return Object.values(lockDirectories(places))
     .flatMap((directory) => namesIn(directory).map((name) => join(directory, name)))
-    .slice(0, maxLocks)
-    .map(readLock);
+    .map((path, index) => (index < maxLocks ? readLock(path) : lockAt(path, manyLocks)));
 }
 
 function readLock(path: string): LockFile {
-  const name = path.split('/').at(-1) ?? '';
   const found = lockIn(beginningOf(path));
-  return { name, path, ...(found ?? { reason: 'its file cannot be read; remove it with "wherry lock rm"' }) };
+  if (found === undefined) return lockAt(path, 'its file cannot be read; remove it with "wherry lock rm"');
+  return { ...lockAt(path, found.reason), expires: found.expires };
+}
+
+function lockAt(path: string, reason: string): LockFile {
+  return { name: path.split('/').at(-1) ?? '', path, reason };
 }
 
 /** Parses the content of a lock file; undefined when it is not valid. */

@@ -42,6 +42,7 @@ export function apiServer({ clock = systemClock, log, bodyWithinMs = 20_000 }: A
       // The input of a program in an app may last as long as the program runs.
       requestTimeout: 0,
       connectionsCheckingInterval: 1000,
+      requireHostHeader: false, // the host is not looked at
     },
     (incoming, response) => {
       const [path = '', query] = (incoming.url ?? '').split('?');
@@ -96,9 +97,27 @@ export function apiServer({ clock = systemClock, log, bodyWithinMs = 20_000 }: A
         });
     },
   );
+  server.on('clientError', ({ code }: NodeJS.ErrnoException, socket) => {
+    // Not into the answer to a request whose body is not of HTTP.
+    if (socket.writable && 'bytesWritten' in socket && socket.bytesWritten === 0)
+      socket.write(answerTo(code));
+    socket.destroy();
+  });
   server.maxConnections = maxConnections;
   server.maxRequestsPerSocket = 1;
   return server;
+}
+
+/** The answer to what is not a request, by the code of Node for it. */
+function answerTo(code: string | undefined): string {
+  const [status, message] =
+    code === 'HPE_HEADER_OVERFLOW'
+      ? ['431 Request Header Fields Too Large', 'the headers take more than 8 KiB']
+      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ['408 Request Timeout', 'the headers took more than 10 s']
+        : ['400 Bad Request', 'this is not a request of HTTP/1.1'];
+  const body = `${JSON.stringify({ error: { code: 'input-invalid', message } })}\n`;
+  return `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
 }
 
 function refusalOf(error: unknown, log: (line: string) => void): Refusal {

@@ -76,15 +76,19 @@ export async function readLog(choice: LogChoice & { readonly lines: number }): P
     return stdout.split('\n').filter(Boolean).map(logLine);
   } catch (cause) {
     const { stderr = '' } = cause as { readonly stderr?: string };
-    const isTime = choice.since !== undefined && /timestamp/i.test(stderr);
+    refuseOtherTimes(choice, stderr);
     throw new Refusal(
-      isTime ? 'input-invalid' : 'device-unsupported',
-      isTime
-        ? `journalctl does not know the time ${JSON.stringify(choice.since)}`
-        : `the journal cannot be read, or not in ${searchMs / 1000} s and ${maxJournalBytes >> 20} MiB; request fewer lines${stderr === '' ? '' : `: ${stderr.trim().slice(0, 200)}`}`,
+      'device-unsupported',
+      `the journal cannot be read, or not in ${searchMs / 1000} s and ${maxJournalBytes >> 20} MiB; request fewer lines${stderr === '' ? '' : `: ${stderr.trim().slice(0, 200)}`}`,
       { cause },
     );
   }
+}
+
+/** @throws Refusal `input-invalid` if `stderr` of journalctl says that it does not know the time */
+export function refuseOtherTimes({ since }: Pick<LogChoice, 'since'>, stderr: string): void {
+  if (since === undefined || !/timestamp/i.test(stderr)) return;
+  throw new Refusal('input-invalid', `journalctl does not know the time ${JSON.stringify(since)}`);
 }
 
 /**

@@ -10,7 +10,7 @@ export {
   parseAppUnits,
   type RunningApp,
 } from './app-units.ts';
-export { type LogChoice, journalCommand, type LogLine, readLog } from './app-logs.ts';
+export { type LogChoice, journalCommand, type LogLine, readLog, refuseOtherTimes } from './app-logs.ts';
 export { type DeviceStatus, lastRecord, type SupervisorRecord } from './device-status.ts';
 export { type DeviceStore, deviceStore, openDeviceStore } from './device-store.ts';
 export { askToCollect, catches, type GarbageList, listGarbage } from './garbage.ts';

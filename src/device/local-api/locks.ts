@@ -2,7 +2,14 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isAcName } from '../../image/appc/index.ts';
 import { reasonOf, Refusal } from '../../core/refusal/index.ts';
-import { approvalPath, lockDirectories, type LockFile, type Places, readLocks } from '../host/index.ts';
+import {
+  approvalPath,
+  lockDirectories,
+  type LockFile,
+  lockIn,
+  type Places,
+  readLocks,
+} from '../host/index.ts';
 import { effectOfApproval } from './approval.ts';
 import { lastRecord } from './device-status.ts';
 
@@ -33,11 +40,13 @@ export async function addLock(places: HoldPlaces, name: string, lock: NewLock): 
     throw new Refusal('input-invalid', `reason takes text of 1 to ${maxReasonCharacters} characters`);
   const { boot, kept } = lockDirectories(places);
   const path = join(keep ? kept : boot, name);
+  const text = `${JSON.stringify({ reason, expires })}\n`;
   await asRoot(async () => {
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-    await writeFile(path, `${JSON.stringify({ reason, expires })}\n`);
+    await writeFile(path, text);
   });
-  return { name, path, reason, expires };
+  // As it is read: without characters that would control a terminal.
+  return { name, path, reason, expires, ...lockIn(Buffer.from(text)) };
 }
 
 /**
@@ -52,7 +61,7 @@ export async function removeLock(places: HoldPlaces, name: string): Promise<void
     throw new Refusal('not-found', `there is no lock ${JSON.stringify(name)}; locks: ${names}`);
   }
   await asRoot(async () => {
-    for (const { path } of found) await rm(path, { force: true });
+    for (const { path } of found) await rm(path, { recursive: true, force: true });
   });
 }
 
@@ -84,6 +93,9 @@ async function asRoot(work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    // Such as a full disk, which has a code of its own.
+    if (code !== 'EACCES' && code !== 'EPERM') throw cause;
     throw new Refusal('device-unsupported', `${reasonOf(cause)}; run this as root on a device`, { cause });
   }
 }

@@ -1,4 +1,4 @@
-import { isAcName } from '../../image/appc/index.ts';
+import { isAcName, parseJson, SchemaFault } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { NewLock } from './locks.ts';
 
@@ -10,9 +10,10 @@ const maxLockSeconds = 30 * 86_400;
 /** @throws Refusal `input-invalid` */
 export function bodyOf(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(Buffer.from(bytes).toString('utf8'));
+    return parseJson(bytes, { maxBytes: bytes.length, maxDepth: 8, maxValues: 64 });
   } catch (cause) {
-    throw new Refusal('input-invalid', 'the body is not JSON', { cause });
+    if (!(cause instanceof SchemaFault)) throw cause;
+    throw new Refusal('input-invalid', `the body is not JSON as expected: ${cause.message}`, { cause });
   }
 }
 
@@ -87,12 +88,16 @@ function fieldsOf(value: unknown, allowed: readonly string[]): Readonly<Record<s
   return value as Record<string, unknown>;
 }
 
-function refuseOtherParameters(query: URLSearchParams, allowed: readonly string[]): void {
-  const other = [...query.keys()].find((key) => !allowed.includes(key));
+/** @throws Refusal `input-invalid`, also for a parameter that is there twice, except `arg` */
+export function refuseOtherParameters(query: URLSearchParams, allowed: readonly string[]): void {
+  const keys = [...query.keys()];
+  const other = keys.find((key) => !allowed.includes(key));
   if (other !== undefined)
     throw invalid(
-      `there is no parameter ${JSON.stringify(other.slice(0, 80))}; parameters: ${allowed.join(', ')}`,
+      `there is no parameter ${JSON.stringify(other.slice(0, 80))}; parameters: ${allowed.join(', ') || 'none'}`,
     );
+  const twice = keys.find((key, index) => key !== 'arg' && keys.indexOf(key) !== index);
+  if (twice !== undefined) throw invalid(`the parameter ${twice} is there twice`);
 }
 
 function trueOrFalse(what: string, text: string): boolean {

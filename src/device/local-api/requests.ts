@@ -3,7 +3,14 @@ import type { Clock } from '../../core/ports/index.ts';
 import { places, readLocks } from '../host/index.ts';
 import type { Readable } from 'node:stream';
 import { followLog, readLog } from './app-logs.ts';
-import { askedApproval, askedCommand, askedLock, askedLog, namesOf } from './read-request.ts';
+import {
+  askedApproval,
+  askedCommand,
+  askedLock,
+  askedLog,
+  namesOf,
+  refuseOtherParameters,
+} from './read-request.ts';
 import { deviceStatus } from './device-status.ts';
 import { deviceStore } from './device-store.ts';
 import { askToCollect, listGarbage } from './garbage.ts';
@@ -116,6 +123,8 @@ export function routeOf(
  */
 export async function carryOut(request: ApiRequest, ports: ApiPorts): Promise<unknown> {
   const { answer, names } = routeOf(request.method, request.path);
+  // These have parameters, and check them.
+  if (!/\/(logs|exec)$|^\/v1\/approvals\//.test(request.path)) refuseOtherParameters(request.query, []);
   return await answer(request, names, ports);
 }
 

@@ -246,6 +246,9 @@ export class DeviceWorld implements World {
       await systemd.stop(mount).catch(() => undefined); // it was never mounted
       await systemd.resetFailed(mount);
     }
+    for (const { uuid } of pods) {
+      if (!this.pods.some((pod) => pod.uuid === uuid)) await files.removeFailure(uuid);
+    }
     await this.mounts.unloadForgotten(this.pods);
     await files.removeMountPoints((id) => mounted.has(this.mounts.unitOf(id)));
     await files.removeVolumePoints(mounted);

@@ -226,6 +226,14 @@ export class PodFiles {
   }
 
   /**
+   * Removes the report of a failed attachment of the pod's network. systemd repeats a failed
+   * attachment until its unit is stopped, so there may be one after wherryd has read the last.
+   */
+  async removeFailure(uuid: string): Promise<void> {
+    await this.disk.remove(join(dirname(this.places.mounts), 'attachments', `${uuid}.failure`));
+  }
+
+  /**
    * Removes the mount points of images that are neither kept nor mounted; systemd does not remove
    * them.
    */

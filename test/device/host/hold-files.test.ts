@@ -49,6 +49,17 @@ describe('locks [C171]', () => {
     ]);
   });
 
+  it('hold beside any number of others, expired ones too [C339]', () => {
+    const { boot, kept } = lockDirectories(places());
+    for (let at = 0; at < 70; at++) write(join(boot, `old-${at}`), '{"reason": "old", "expires": 5}');
+    write(join(kept, 'zz'), '{"reason": "new", "expires": 2000}');
+    const locks = readLocks(places());
+    expect(locks).toHaveLength(71);
+    const last = locks.at(-1);
+    expect(last).toMatchObject({ name: 'zz', reason: expect.stringContaining('more than 64') as string });
+    expect(last?.expires).toBeUndefined();
+  });
+
   it('have a reason that is cut between whole characters', () => {
     write(
       join(lockDirectories(places()).boot, 'long'),

@@ -185,6 +185,34 @@ describe('the local API', () => {
     expect(reply.body.error?.message).toContain(message);
   });
 
+  it.each([
+    ['GET', '/v1/status?verbose=1', undefined, 'there is no parameter "verbose"; parameters: none'],
+    ['POST', '/v1/pods/web/start?force=true', undefined, 'there is no parameter "force"'],
+    ['DELETE', '/v1/locks/a?keep=1', undefined, 'there is no parameter "keep"'],
+    ['GET', '/v1/pods/web/logs?lines=1&lines=2', undefined, 'the parameter lines is there twice'],
+    ['PUT', '/v1/approvals/1?group=a&group=b', undefined, 'the parameter group is there twice'],
+    ['PUT', '/v1/locks/a', '{"reason":"x","seconds":1,"seconds":2}', 'the key is there twice'],
+  ])('[C337] ignores nothing that a request says: %s %s %s', async (method, path, sent, message) => {
+    const reply = await ask(method, path, sent);
+    expect(reply.status).toBe(400);
+    expect(reply.body.error).toMatchObject({ code: 'input-invalid' });
+    expect(reply.body.error?.message).toContain(message);
+  });
+
+  it('[C338] refuses what is not a request of HTTP in its own form, too', async () => {
+    for (const [sent, status, message] of [
+      ['nonsense\r\n\r\n', 400, 'not a request of HTTP/1.1'],
+      [`GET / HTTP/1.1\r\nX: ${'x'.repeat(9000)}\r\n\r\n`, 431, 'more than 8 KiB'],
+      ['GET /v1/nothing HTTP/1.1\r\n\r\n', 404, 'there is nothing at'], // without a host
+    ] as const) {
+      const answer = await raw(sent);
+      const [head = '', body = ''] = answer.split('\r\n\r\n');
+      expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} [^]*Content-Type: application/json`));
+      expect(head).toContain(`Content-Length: ${body.length}`);
+      expect((JSON.parse(body) as Reply['body']).error?.message).toContain(message);
+    }
+  });
+
   it('logs only requests that may change something', async () => {
     lines.length = 0;
     await ask('GET', '/v1/nothing');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { whyWait } from '../../../src/device/deploy/index.ts';
 import { approvalPath, readLocks } from '../../../src/device/host/index.ts';
-import { addLock, approve } from '../../../src/device/local-api/index.ts';
+import { addLock, approve, removeLock } from '../../../src/device/local-api/index.ts';
 import type { DeviceReport } from '../../../src/wire/report/index.ts';
 
 let root: string;
@@ -136,6 +136,17 @@ describe('[C276] the approval of a version', () => {
 });
 
 describe('[C171] a lock', () => {
+  it('is answered as it is read', async () => {
+    const lock = { expires: 2000, keep: false, reason: 'a\n\u001b[2J' };
+    expect(await addLock(places(), 'audit', lock)).toEqual(readLocks(places())[0]);
+  });
+
+  it('is removed whatever has its name', async () => {
+    mkdirSync(join(root, 'run/locks/strange/file'), { recursive: true });
+    await removeLock(places(), 'strange');
+    expect(readLocks(places())).toEqual([]);
+  });
+
   it('has a reason that its file can hold', async () => {
     const lock = { expires: 2000, keep: false };
     for (const reason of ['', 'x'.repeat(201), 'x'.repeat(5000)]) {

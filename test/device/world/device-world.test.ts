@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -52,4 +52,33 @@ describe('the start of wherryd', () => {
       ),
     );
   });
+});
+
+it('the report of a network that failed is gone with its pod, however often systemd repeats it [C344]', async () => {
+  const at = (name: string): string => join(root, name);
+  for (const name of ['attachments', 'images', 'units']) mkdirSync(at(name));
+  const pods = [deployedPod('failed', ['network'])];
+  const uuid = pods[0]?.uuid ?? '';
+  const report = (): void => writeFileSync(at(`attachments/${uuid}.failure`), 'pod-network-failed no\n');
+  const world = new DeviceWorld({
+    files: new PodFiles(nodeDisk(), {
+      ...{ pods: at('pods'), volumes: at('volumes'), metadata: at('metadata') },
+      ...{ metadataKey: at('metadata-key'), units: at('units'), unitStates: at('states') },
+      mounts: at('images'),
+    }),
+    directories: {},
+    watch: { follow: () => undefined },
+    systemd: {
+      resetFailed: () => Promise.resolve(),
+      // It waits for an attachment that is under way, which fails once more.
+      stop: () => {
+        report();
+        return Promise.resolve();
+      },
+      list: () => Promise.resolve([]),
+    },
+  } as unknown as DeviceWorldPorts);
+  report();
+  await world.forget(pods);
+  expect(readdirSync(at('attachments'))).toEqual([]);
 });

@@ -12,9 +12,12 @@ import type { Context } from '../../context.ts';
 import type { ExecFlags } from '../../flags.ts';
 import { EndedWith } from '../../terminal.ts';
 import { execCommand } from './exec-process.ts';
+import { passSignal } from './pass-signal.ts';
 import { appUnits, findRunningApp, type RunningApp } from '../../../device/local-api/index.ts';
 
 const cgroups = '/sys/fs/cgroup';
+/** Beside those that end a command. Programs use them for questions, and Node for its debugger. */
+const otherSignals = ['SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 /** The exit status of a program that SIGKILL has ended. */
 const killed = 128 + constants.signals.SIGKILL;
 
@@ -110,7 +113,8 @@ async function attended(context: Context, child: ChildProcess, app: RunningApp):
   const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   ended.catch(() => undefined);
   await once(child, 'spawn');
-  context.terminal.handSignals?.((signal) => void child.kill(signal));
+  context.terminal.handSignals?.((signal) => passSignal(child, signal));
+  for (const signal of otherSignals) process.on(signal, () => passSignal(child, signal));
   const gate = child.stdio[3];
   if (gate === null || gate === undefined || !('write' in gate)) throw new Error('the gate is not a pipe');
   gate.on('error', () => undefined); // A child killed by a signal does not read it.

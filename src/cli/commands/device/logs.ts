@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { Refusal } from '../../../core/refusal/index.ts';
-import { journalCommand } from '../../../device/local-api/index.ts';
+import { journalCommand, refuseOtherTimes } from '../../../device/local-api/index.ts';
 import type { Context } from '../../context.ts';
 import type { LogFlags } from '../../flags.ts';
 
@@ -23,15 +23,30 @@ export async function logs(
     const advice = 'what an app writes stays on its device: run this there, or add --ssh root@DEVICE';
     context.terminal.err(`note: this machine is not a device; ${advice}\n`);
   }
-  // Only a terminal is passed on: journalctl fails when its reader goes, as in `logs | head`.
-  const child = spawn(program, args, { stdio: ['ignore', isatty(1) ? 'inherit' : 'pipe', 'inherit'] });
+  // A pipe is passed on where lines are followed: journalctl notices at once that its reader has
+  // gone, as in `logs -f | grep -m 1`. It does not notice a full disk.
+  const output = fstatSync(1);
+  const isPiped = flags.follow === true && (output.isFIFO() || output.isSocket());
+  const stdout = isatty(1) || isPiped ? 'inherit' : 'pipe';
+  const child = spawn(program, args, { stdio: ['ignore', stdout, 'pipe'] });
   child.stdout?.pipe(process.stdout);
+  let said = '';
+  child.stderr?.on('data', (piece: Buffer) => {
+    said = `${said}${piece.toString()}`.slice(-4096);
+    context.terminal.err(piece.toString());
+  });
   const stop = () => void child.kill('SIGTERM');
   context.terminal.stop.addEventListener('abort', stop, { once: true });
   try {
-    const [status] = (await once(child, 'close')) as [number | null];
+    const [status, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
     if (status === 0 || context.terminal.stop.aborted) return;
+    if (isPiped && (signal === 'SIGPIPE' || /^$|broken pipe/i.test(said))) return;
+    refuseOtherTimes(flags, said);
     const where = flags.ssh ?? 'this machine';
+    if (said.includes('insufficient permissions')) {
+      const advice = 'try sudo, or join the group systemd-journal';
+      throw new Refusal('device-unsupported', `this user may not read the journal of ${where}; ${advice}`);
+    }
     throw new Refusal('not-found', `${program} on ${where} ended with status ${status ?? 'none'}`);
   } catch (cause) {
     if (!(cause instanceof Error) || !('code' in cause) || cause.code !== 'ENOENT') throw cause;

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isAcName } from '../../../image/appc/index.ts';
@@ -89,6 +90,8 @@ export async function removeVolume(
 }
 
 async function keptVolumes(store: string): Promise<readonly KeptVolume[]> {
+  if (!existsSync(`${store}/.`))
+    throw new Refusal('not-found', `there is no store in ${store}; run this on a device`);
   const mounted = await mountedSources(join(store, 'pods'));
   const found: KeptVolume[] = [];
   for (const pod of await entries(join(store, 'volumes'))) {

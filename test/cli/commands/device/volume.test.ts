@@ -38,6 +38,16 @@ describe('kept volumes', () => {
     );
   });
 
+  it('of a store that is not there are refused', async () => {
+    for (const place of [join(store, 'nothing'), join(store, 'volumes/web/logs/today')]) {
+      const { status, err } = await wherry(['volume', 'list', '--store', place]);
+      expect({ status, err }).toMatchObject({
+        status: 64,
+        err: expect.stringContaining(`there is no store in ${place}`) as string,
+      });
+    }
+  });
+
   it('with a limit are listed with it, and removed by their names [C213]', async () => {
     writeFileSync(join(store, 'volumes/web/cache.ext4'), 'file system');
     writeFileSync(join(store, 'volumes/web/cache.ext4.new'), 'half of one');
