@@ -3,6 +3,19 @@ import path from 'node:path';
 
 import { BuildFailure } from './build-failure.ts';
 
+/**
+ * Licences whose texts every Debian system has in /usr/share/common-licenses. A package refers to
+ * them (Debian policy, §12.5).
+ */
+const commonLicences = [
+  { title: /^Apache License\s+Version 2\.0, January 2004\s/i, files: ['Apache-2.0'] },
+  // It supplements the GNU General Public License.
+  { title: /^GNU LESSER GENERAL PUBLIC LICENSE\s+Version 3, 29 June 2007\s/, files: ['LGPL-3', 'GPL-3'] },
+];
+
+/** What those texts themselves say about a copyright. */
+const theirNotices = /copyright (\[yyyy\]|\(C\) 2007 Free Software Foundation)/gi;
+
 interface Licensed {
   readonly name: string;
   readonly version: string;
@@ -12,7 +25,7 @@ interface Licensed {
 
 /**
  * The text of /usr/share/doc/wherry/copyright: wherry's own licence, and that of every npm package
- * whose code is in the package, with its text. Equal texts appear once.
+ * whose code is in the package, with its text, or where Debian has it. Equal texts appear once.
  *
  * @param packages names as in node_modules
  * @throws BuildFailure when one of them has no licence text, since then it may not be shipped
@@ -52,7 +65,16 @@ async function licenceOf(nodeModules: string, name: string): Promise<Licensed> {
   if (text === undefined || typeof manifest.license !== 'string') {
     throw new BuildFailure(`The npm package ${name} carries no licence; it cannot be shipped.`);
   }
-  return { name, version: String(manifest.version), licence: manifest.license, text: text.trim() };
+  return { name, version: String(manifest.version), licence: manifest.license, text: shortened(text.trim()) };
+}
+
+/** The text, or where Debian has it, unless it names an owner of the package's own. */
+function shortened(text: string): string {
+  const known = commonLicences.find(({ title }) => title.test(text));
+  if (known === undefined || /copyright (\(c\)|©|\d{4})/i.test(text.replaceAll(theirNotices, '')))
+    return text;
+  const files = known.files.map((file) => `/usr/share/common-licenses/${file}`);
+  return `On Debian systems the text of this licence is in ${files.join(', with ')}.`;
 }
 
 /** The section of a README that has the terms of its licence. */
