@@ -173,12 +173,12 @@ async function signDigest(
 async function readPrivateKey(armoredKey: string): Promise<openpgp.PrivateKey> {
   const notOne = (cause?: unknown) =>
     new Refusal('input-invalid', 'it is not an armored OpenPGP private key', { cause });
-  const keys = await openpgp.readPrivateKeys({ armoredKeys: armoredKey }).catch((cause: unknown) => {
+  const keys = await openpgp.readKeys({ armoredKeys: armoredKey }).catch((cause: unknown) => {
     refuseMissingPart(cause);
     throw notOne(cause);
   });
   const [key, ...others] = keys;
-  if (key === undefined) throw notOne();
+  if (key?.isPrivate() !== true) throw notOne();
   // The library reads the first block only.
   if (others.length > 0 || armoredKey.split('-----BEGIN PGP PRIVATE KEY BLOCK-----').length > 2)
     throw new Refusal('input-invalid', 'it holds several private keys: export the one that is to sign alone');
