@@ -12,4 +12,4 @@ export {
   reasonOf,
   unreadableFile,
 } from './local-error.ts';
-export { isRefusal, Refusal, refusalAt } from './refusal.ts';
+export { isRefusal, notYetValid, Refusal, refusalAt } from './refusal.ts';

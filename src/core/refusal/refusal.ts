@@ -28,3 +28,9 @@ export function refusalAt(where: string, error: unknown): unknown {
 export function isRefusal(error: unknown, ...codes: RefusalCode[]): error is Refusal {
   return error instanceof Refusal && (codes.length === 0 || codes.includes(error.code));
 }
+
+/**
+ * In the message of `download-failed` because of a certificate that is not valid yet. wherryd reads
+ * it in the result of a pull.
+ */
+export const notYetValid = 'its certificate is not valid yet';

@@ -1,6 +1,5 @@
 import type { Clock, Journal } from '../../core/ports/index.ts';
-import { isRefusal } from '../../core/refusal/index.ts';
-import { notYetValid } from '../../wire/http/index.ts';
+import { isRefusal, notYetValid } from '../../core/refusal/index.ts';
 import { clockSkewSeconds } from '../../wire/trust/index.ts';
 import type { Disk } from '../store/index.ts';
 import type { Systemd } from '../systemd/index.ts';

@@ -3,12 +3,6 @@ import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 export type DownloadCode = Extract<RefusalCode, `download-${string}`>;
 
 /**
- * In the message of a `download-failed` because of a certificate that is not valid yet: wherryd
- * reads it in the result of a pull.
- */
-export const notYetValid = 'is not trusted: its certificate is not valid yet';
-
-/**
  * A failure of a server or the network. `resumable`: the bytes received so far are worth keeping. A
  * cut connection is continued later, but a file of another size than commanded never becomes the
  * right one. `final`: a retry at this server in a minute will not help.

@@ -1,8 +1,9 @@
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Clock } from '../../core/ports/index.ts';
+import { notYetValid } from '../../core/refusal/index.ts';
 import { cappedPieceBytes } from './bandwidth-cap.ts';
 import { Credentials } from './credentials.ts';
-import { DownloadError, notYetValid } from './download-error.ts';
+import { DownloadError } from './download-error.ts';
 import { Routes, type Route, type RouteOptions } from './routes.ts';
 import { isTransientStatus } from './response-range.ts';
 
@@ -288,7 +289,7 @@ function distrustOf(cause: unknown, isGiven: boolean): string | undefined {
   const why = reasonOf(cause).trim();
   if (code === 'EPROTO' && why.includes(':wrong version number:')) return 'does not speak TLS';
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `has a certificate for other names: ${why}`;
-  if (code === 'CERT_NOT_YET_VALID') return `${notYetValid}; check the clock here`;
+  if (code === 'CERT_NOT_YET_VALID') return `is not trusted: ${notYetValid}; check the clock here`;
   if (code === 'CERT_HAS_EXPIRED') return `is not trusted: ${why}; check the clock here`;
   if (!/^(?:CERT_|DEPTH_|SELF_SIGNED_|UNABLE_TO_)/.test(code)) return undefined;
   const advice = isGiven ? '' : '; name the certificate of its authority in NODE_EXTRA_CA_CERTS';

@@ -4,7 +4,7 @@
  */
 export { BandwidthCap, cappedPieceBytes } from './bandwidth-cap.ts';
 export { Credentials } from './credentials.ts';
-export { DownloadError, notYetValid, SourceChanged } from './download-error.ts';
+export { DownloadError, SourceChanged } from './download-error.ts';
 export {
   defaultPatience,
   Download,

@@ -158,6 +158,17 @@ describe('the key of a device', () => {
     writeFileSync(join(fleet.path, 'keys/devices/pump-1.asc'), text);
     await expect(fleet.deviceKey('pump-1')).rejects.toThrow(/pump-1\.asc is not the public key of a device/);
   });
+
+  it('[C351] is noted when another device has it', async () => {
+    const file = join(fleet.path, 'given.asc');
+    writeFileSync(file, (await generateDeviceKey('one')).publicKey);
+    const add = (device: string) => wherry(['--fleet', fleet.path, 'fleet', 'key', 'add', device, file]);
+    expect(await add('pump-1')).toMatchObject({ status: 0, err: '' });
+    expect(await add('pump-1')).toMatchObject({ status: 0, err: '' });
+    const second = await add('pump-2');
+    expect(second.err).toMatch(/note: pump-1 has this very key: it can read the secrets of pump-2/);
+    expect(second.status).toBe(0);
+  });
 });
 
 describe('an encrypted message that the broker retains', () => {

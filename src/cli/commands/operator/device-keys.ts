@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { unreadableFile } from '../../../core/refusal/index.ts';
 import { FleetDirectory, requireDeviceKey } from '../../../operator/fleet/index.ts';
 import { formatFingerprint } from '../../../wire/trust/sign.ts';
@@ -20,6 +21,14 @@ export async function addDeviceKey(
   });
   const fingerprint = await requireDeviceKey(armored, file);
   const path = await fleet.pinDeviceKey(device, armored, { replace: options.replace === true });
+  for (const other of await fleet.devicesWithKeys()) {
+    if (other === device) continue;
+    const theirs = await readFile(join(dirname(path), `${other}.asc`), 'utf8').catch(() => undefined);
+    if (theirs?.trim() === armored.trim())
+      context.terminal.err(
+        `note: ${other} has this very key: it can read the secrets of ${device}; if the two are different devices, the file is that of the wrong one, or one was cloned and needs "wherry key init --force"\n`,
+      );
+  }
   if (context.json) {
     context.terminal.out(JSON.stringify({ device, fingerprint, path }));
     return;
