@@ -355,9 +355,15 @@ export class RolloutStore {
 function requireNone(taken: Row | undefined): void {
   if (taken === undefined) return;
   const other = textOf(taken, 'rollout');
+  const phase = textOf(taken, 'phase');
+  // One that nobody has completed the signatures of cannot be halted.
+  const advice =
+    phase === 'signing'
+      ? `give that one up first: wherry rollout undo ${other}`
+      : `halt that one first: wherry rollout halt ${other}`;
   throw new Refusal(
     'input-invalid',
-    `${textOf(taken, 'device')} is in the rollout ${other}, which is ${textOf(taken, 'phase')}; halt that one first: wherry rollout halt ${other}`,
+    `${textOf(taken, 'device')} is in the rollout ${other}, which is ${phase}; ${advice}`,
   );
 }
 

@@ -13,15 +13,21 @@ export interface Clock {
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** Node's timers fire at once when they are set to more, which is 24.8 days. */
+const longestMs = 2 ** 31 - 1;
+
 /** The clocks of this machine. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   // The first use of the global `performance` loads seven modules of Node.
   monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
   sleep: async (delayMs, signal) => {
-    await delay(delayMs, undefined, signal === undefined ? {} : { signal }).catch((error: unknown) => {
-      signal?.throwIfAborted();
-      throw error;
-    });
+    const options = signal === undefined ? {} : { signal };
+    for (let leftMs = delayMs; leftMs === delayMs || leftMs > 0; leftMs -= longestMs) {
+      await delay(Math.min(leftMs, longestMs), undefined, options).catch((error: unknown) => {
+        signal?.throwIfAborted();
+        throw error;
+      });
+    }
   },
 };

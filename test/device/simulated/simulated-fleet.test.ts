@@ -92,7 +92,13 @@ describe('a simulated device', () => {
     const halted = await run('rollout', 'start', 'gone-1', '--id', 'lost', ...good(), ...silent);
     expect(halted).toMatchObject({ status: 75, out: expect.stringContaining('1 not-confirmed') as string });
     // Its name is shown, too.
-    expect((await run('rollout', 'show', 'lost')).out).toMatch(/^gone-1 .* no answer$/m);
+    const { out } = await run('rollout', 'show', 'lost');
+    expect(out).toMatch(/^1 +1 +1 +0 +1 +0 +0$/m);
+    expect(out).toMatch(/^gone-1 .* no answer$/m);
+    // The device is gone for good, so the undo does not wait for it either.
+    const undone = await run('rollout', 'undo', 'lost');
+    expect(undone).toMatchObject({ status: 0, out: expect.stringContaining('1 devices did not') as string });
+    expect((await run('rollout', 'show', 'lost')).out).toMatch(/^undo: 1 of 1 sent: 0 back, 1 failed/m);
   });
 
   it('that is slow takes twenty times as long for each phase', async () => {

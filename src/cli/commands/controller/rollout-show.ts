@@ -48,11 +48,12 @@ export async function showRollout(
   const fleet = await FleetDirectory.open(context.fleetPath);
   const { terminal } = context;
   const { rollout } = await withStore(fleet, flags, { isNew: false }, (store) => store.load(id));
+  const nowMs = context.clock.nowMs();
   const shown = rollout.members.filter(
     (member) => flags.devices === true || isTroubled(member, rollout.phase),
   );
   if (context.json) {
-    terminal.out(JSON.stringify({ ...rolloutJson(rollout), members: shown }));
+    terminal.out(JSON.stringify({ ...rolloutJson(rollout, nowMs), members: shown }));
     return;
   }
   const { phase, reason, created, rules, stages } = rollout;
@@ -60,18 +61,18 @@ export async function showRollout(
   terminal.out(
     `started ${when(created * 1000)}; stages ${stages.map(formatStage).join(', ')}; soak ${rules.soakSeconds} s; ${rules.successPercent} % must commit, ${rules.errorPercent} % may fail`,
   );
-  terminal.out(waveTable(terminal, rollout));
+  terminal.out(waveTable(terminal, rollout, nowMs));
   if (rollout.members.some(({ undoSentAtMs }) => undoSentAtMs !== undefined))
-    terminal.out(`undo: ${undoInWords(rollout)}`);
+    terminal.out(`undo: ${undoInWords(rollout, nowMs)}`);
   const named = flags.devices === true ? shown : shown.slice(0, namedAtMost);
   for (const member of named) terminal.out(memberLine(member));
   if (named.length < shown.length)
     terminal.out(`and ${shown.length - named.length} more: --devices lists all`);
 }
 
-function waveTable(terminal: Context['terminal'], rollout: Rollout): string {
+function waveTable(terminal: Context['terminal'], rollout: Rollout, nowMs: number): string {
   const header = ['WAVE', 'DEVICES', 'SENT', 'GOOD', 'FAILED', 'WAITING', 'OTHERWISE'];
-  const rows = tallyWaves(rollout, new Map(), 0).map(
+  const rows = tallyWaves(rollout, new Map(), nowMs).map(
     ({ wave, size, unsent, good, failed, waiting, left }) => [
       ...[wave + 1, size + left, size - unsent.length, good].map(String),
       failedCell(failed),

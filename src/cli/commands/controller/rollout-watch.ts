@@ -47,8 +47,9 @@ export async function carryOut(context: Context, means: Means, id: string): Prom
     if (milestone === shown && clock.monotonicMs() - drawnMs < redrawMs) return;
     shown = milestone;
     drawnMs = clock.monotonicMs();
-    const tallies = tallyWaves(rollout, seen, clock.nowMs());
-    lines.update(id, `${progressLine(rollout, tallies)}  ${milestone}`, milestone);
+    const nowMs = clock.nowMs();
+    const tallies = tallyWaves(rollout, seen, nowMs);
+    lines.update(id, `${progressLine(rollout, tallies, nowMs)}  ${milestone}`, milestone);
   };
   const rollout = await driveRollout(means, id, {
     signal: terminal.stop,
@@ -56,7 +57,7 @@ export async function carryOut(context: Context, means: Means, id: string): Prom
     onTrouble: (problem) => terminal.err(`${problem ?? 'the rollout continues'}\n`),
   });
   if (terminal.stop.aborted) return;
-  if (context.json) terminal.out(JSON.stringify(rolloutJson(rollout)));
+  if (context.json) terminal.out(JSON.stringify(rolloutJson(rollout, clock.nowMs())));
   else terminal.out(`${id}  ${rollout.phase}${rollout.reason === undefined ? '' : `: ${rollout.reason}`}`);
   if (rollout.phase === 'halted') {
     const advice = `see "wherry rollout show ${id}"; continue with "resume", or go back with "undo"`;

@@ -2,7 +2,9 @@ import {
   isTouched,
   tallyWaves,
   type Rollout,
+  type Standing,
   type Tally,
+  undoStandingOf,
   type WavePlan,
 } from '../../../controller/rollout/index.ts';
 
@@ -38,9 +40,9 @@ function waiting(
 }
 
 /** `spring  wave 2 of 3  40 of 400 sent: 38 good, 1 failed, 1 waiting` */
-export function progressLine(rollout: Rollout, tallies: readonly Tally[]): string {
+export function progressLine(rollout: Rollout, tallies: readonly Tally[], nowMs: number): string {
   const { id, phase, members } = rollout;
-  if (phase === 'undoing' || phase === 'undone') return `${id}  undo  ${undoInWords(rollout)}`;
+  if (phase === 'undoing' || phase === 'undone') return `${id}  undo  ${undoInWords(rollout, nowMs)}`;
   const sum = (of: (tally: Tally) => number) => tallies.reduce((all, tally) => all + of(tally), 0);
   const unsent = sum((tally) => tally.unsent.length);
   const wave = tallies.findLast((tally) => tally.unsent.length < tally.size)?.wave ?? 0;
@@ -50,18 +52,18 @@ export function progressLine(rollout: Rollout, tallies: readonly Tally[]): strin
 }
 
 /** `20 of 40 sent: 18 back, 1 failed, 1 waiting` */
-export function undoInWords({ members }: Rollout): string {
-  const touched = members.filter((member) => member.undoVersion !== undefined && isTouched(member));
+export function undoInWords(rollout: Rollout, nowMs: number): string {
+  const touched = rollout.members.filter((member) => member.undoVersion !== undefined && isTouched(member));
   const sent = touched.filter(({ undoSentAtMs }) => undoSentAtMs !== undefined);
-  const ended = sent.flatMap(({ undoAnswer }) => undoAnswer?.phase ?? []);
-  const back = ended.filter((phase) => phase === 'committed').length;
-  const left = ended.filter((phase) => phase === 'left').length;
-  const counts = `${back} back, ${ended.length - back - left} failed, ${sent.length - ended.length} waiting`;
+  const standings = sent.map((member) => undoStandingOf(rollout, member, undefined, nowMs)?.is);
+  const count = (is: Standing['is']): number => standings.filter((one) => one === is).length;
+  const left = count('left');
+  const counts = `${count('good')} back, ${count('failed')} failed, ${count('waiting')} waiting`;
   return `${sent.length} of ${touched.length} sent: ${counts}${left === 0 ? '' : `, ${left} commanded otherwise`}`;
 }
 
 /** The JSON of a rollout for programs: counts, not every device. */
-export function rolloutJson(rollout: Rollout): object {
+export function rolloutJson(rollout: Rollout, nowMs: number): object {
   const { id, created, expires, phase, reason, approvedWaves, stages, rules, members } = rollout;
   const undone = members.filter(({ undoAnswer }) => undoAnswer !== undefined);
   return {
@@ -74,7 +76,7 @@ export function rolloutJson(rollout: Rollout): object {
     stages,
     rules,
     devices: members.length,
-    waves: tallyWaves(rollout, new Map(), 0).map(
+    waves: tallyWaves(rollout, new Map(), nowMs).map(
       ({ wave, size, unsent, waiting: open, good, failed, left }) => ({
         wave: wave + 1,
         size,

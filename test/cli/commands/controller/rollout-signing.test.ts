@@ -104,7 +104,7 @@ describe('[C252] a rollout that two people sign', () => {
     }
   });
 
-  it('releases its devices when it is abandoned before it was signed', async () => {
+  it('releases its devices when it is given up before it was signed', async () => {
     const [crane] = someDevices('crane-3');
     const start = ['start', 'crane-3', '--stop-all', '--sign-only', '--no-undo', '--json'];
     expect(await rollout(...start, '--id', 'one')).toMatchObject({
@@ -112,7 +112,7 @@ describe('[C252] a rollout that two people sign', () => {
       out: '{"id":"one","devices":1,"phase":"signing"}\n',
     });
     expect((await rollout(...start, '--id', 'two')).err).toMatch(
-      /crane-3 is in the rollout one, which is signing/,
+      /crane-3 is in the rollout one, which is signing; give that one up first: wherry rollout undo one/,
     );
     expect(await rollout('undo', 'one', '--no-wait')).toMatchObject({ status: 0, out: 'one  undone\n' });
     expect(await rollout(...start, '--id', 'two')).toMatchObject({ status: 0 });
