@@ -35,13 +35,9 @@ export async function restorePods(
   signal?: AbortSignal,
 ): Promise<readonly Refusal[]> {
   const refusals: Refusal[] = [];
+  const attempt = attempts(world);
   for await (const step of stepsTo(pods, world, onStep, signal)) {
-    try {
-      await world.perform(step, signal);
-    } catch (error) {
-      if (!isRefusal(error)) throw error;
-      refusals.push(error);
-    }
+    refusals.push(...(await attempt(step, signal)));
   }
   return refusals;
 }
@@ -57,13 +53,36 @@ export async function bringBackPods(
   signal: AbortSignal,
   onStep: StepObserver,
 ): Promise<void> {
+  const attempt = attempts(world);
   for await (const step of stepsTo(pods, world, onStep)) {
     try {
-      await world.perform(step, signal);
+      await attempt(step, signal);
     } catch (error) {
-      if (!isRefusal(error) && error !== signal.reason) throw error;
+      if (error !== signal.reason) throw error;
     }
   }
+}
+
+/**
+ * Performs steps one after the other, and returns the refusal of one that fails. An app that runs
+ * once and fails is retried for ever, and the apps that wait for it with it. So after a failure the
+ * other apps of the pod are only requested to start.
+ */
+function attempts(world: World): (step: Step, signal?: AbortSignal) => Promise<readonly Refusal[]> {
+  const failed = new Set<string>();
+  return async (step, signal) => {
+    const isRequest = step.do === 'start' && failed.has(step.pod);
+    const wait = isRequest ? AbortSignal.abort() : signal;
+    try {
+      await world.perform(step, wait);
+    } catch (error) {
+      if (isRequest && error === wait?.reason) return [];
+      if (!isRefusal(error)) throw error;
+      if (step.do === 'start') failed.add(step.pod);
+      return [error];
+    }
+    return [];
+  };
 }
 
 /**

@@ -21,6 +21,8 @@ export type DeclaredPorts = readonly {
   readonly first: number;
   readonly last: number;
   readonly hostIp?: string;
+  /** Whether systemd opens it in the host's network when the pod starts. */
+  readonly opened?: boolean;
 }[];
 
 /** Each port is a rule of the kernel. */
@@ -72,17 +74,19 @@ export function hostPorts(pod: string, manifest: PodManifest, apps: readonly App
 /** The ports on which the apps of a pod in the host's network declare to listen. */
 export function declaredPorts(pod: string, apps: readonly App[]): DeclaredPorts {
   return apps.flatMap((app) =>
-    app.ports.map(({ name, protocol, port, count }) => ({
+    app.ports.map(({ name, protocol, port, count, socketActivated }) => ({
       field: `pod ${pod}: port ${name} of an app in the host's network`,
       protocol,
       first: port,
       last: port + count - 1,
+      ...(socketActivated ? { opened: true } : {}),
     })),
   );
 }
 
 /**
- * Refuses host ports that two pods map, or that one maps and an app in the host's network declares.
+ * Refuses host ports that two pods map or have opened, or that one maps and an app in the host's
+ * network declares.
  * @param pods the ports of each pod of a set, in its order
  * @throws Refusal pod-port-taken, naming the later of the two fields
  */
@@ -93,9 +97,11 @@ export function refuseSharedPorts(
   for (const { mapped, ports } of pods) {
     for (const port of ports) {
       // Two apps in the host's network may declare the same port, because that does not open it.
-      const other = seen.find((one) => (mapped || one.mapped) && overlap(one.port, port));
+      const clash = (one: (typeof seen)[number]): boolean =>
+        mapped || one.mapped || (port.opened === true && one.port.opened === true);
+      const other = seen.find((one) => clash(one) && overlap(one.port, port));
       if (other !== undefined) {
-        const [refused, holder] = mapped ? [port, other.port] : [other.port, port];
+        const [refused, holder] = mapped || !other.mapped ? [port, other.port] : [other.port, port];
         throw new Refusal(
           'pod-port-taken',
           `${refused.field}: ${refused.first}/${refused.protocol} is taken by ${holder.field}; choose another port`,

@@ -50,6 +50,11 @@ export function compileSockets(
   if (sockets.length > maxSockets) {
     throw refuse(first.name, `at most ${maxSockets} sockets are possible, found ${sockets.length}`);
   }
+  for (const [index, { name: port, protocol, port: number }] of sockets.entries()) {
+    const other = sockets.slice(0, index).find((one) => one.protocol === protocol && one.port === number);
+    if (other !== undefined)
+      throw refuse(port, `${number}/${protocol} is opened for ports/${other.name}, too`);
+  }
   const of = (wanted: string) => sockets.filter(({ protocol }) => protocol === wanted);
   const addresses = (wanted: string) => of(wanted).map(({ port }) => String(port));
   return {

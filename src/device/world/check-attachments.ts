@@ -33,8 +33,8 @@ export async function checkAttachments(
   // An app in the host's network may listen on any port, and gives it back when it is stopped.
   if (leaving.every(({ network }) => network !== undefined)) {
     const ports = compiled
-      .filter(({ uuid, ports: { mapped } }) => mapped && !has(running, uuid))
-      .flatMap(({ ports }) => ports.ports);
+      .filter(({ uuid }) => !has(running, uuid))
+      .flatMap(({ ports: { mapped, ports } }) => ports.filter(({ opened }) => mapped || opened));
     if (ports.length > 0) refuseTakenPorts(ports, await readTables(disk));
   }
   const pods = compiled.map(({ name, uuid, files }) => ({ name, uuid, pools: files.flatMap(poolsOf) }));

@@ -58,6 +58,14 @@ describe('the host ports of a set of pods', () => {
   it('may be declared twice in the host network, which opens nothing', () => {
     expect(refusal([false, port('a', 80)], [false, port('b', 80)])).toBe('');
   });
+
+  it('are refused if systemd opens them in the host network for two pods [C372]', () => {
+    const opened = { opened: true };
+    expect(refusal([false, port('a', 80, opened)], [false, port('b', 80, opened)])).toBe(
+      'b: 80/tcp is taken by a; choose another port',
+    );
+    expect(refusal([false, port('a', 80, opened)], [false, port('b', 80)])).toBe('');
+  });
 });
 
 describe('the host ports of a pod', () => {

@@ -54,10 +54,12 @@ class JobSystemd implements Partial<Systemd> {
   };
   start = (unit: string, signal?: AbortSignal): Promise<JobResult> => {
     this.log.push(`start ${unit}`);
-    if (this.trying.has(unit))
+    if (this.trying.has(unit)) {
+      if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
       return new Promise((_, reject) =>
         signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
       );
+    }
     if (this.failing.has(unit)) return Promise.resolve('failed');
     if (this.needing.has(unit)) return Promise.resolve('dependency');
     if (this.isReplaced(unit)) return Promise.resolve('canceled');
@@ -244,6 +246,22 @@ describe('an activation with systemd', () => {
     const refusals = await restorePods(world, [web, db], () => undefined);
     expect(refusals.map(({ code }) => code)).toEqual(['activation-failed']);
     expect(jobs.active.has('db.service')).toBe(true);
+  });
+
+  it('[C371] of the last good set does not wait for apps behind one that is retried for ever', async () => {
+    const { jobs, world, clock } = device();
+    const [first] = web.services;
+    if (first === undefined) throw new Error('the pod has no app');
+    const setup = { ...first, app: 'setup', unit: 'setup.service', onceSeconds: 90 };
+    jobs.trying.add('setup.service').add('web.service');
+    const pod = { ...web, services: [setup, first] };
+    const restored = restorePods(world, [pod, db], () => undefined);
+    await clock.pass(90_000);
+    expect((await restored).map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^app setup of pod web did not start \(timeout\)/),
+    ]);
+    // The other app starts as soon as it can.
+    expect(jobs.log).toEqual(['start setup.service', 'start web.service', 'start db.service']);
   });
 
   it('[C260] of the last good set starts no more apps once it is aborted', async () => {
