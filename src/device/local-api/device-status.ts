@@ -41,15 +41,18 @@ export async function deviceStatus(): Promise<DeviceStatus> {
 }
 
 /**
- * The last record; undefined when wherryd has not reported in this boot.
+ * The last record; undefined when wherryd has not reported in this boot, and for a damaged one,
+ * which the next report replaces.
  * @throws Refusal `device-unsupported` without the rights to read it
  */
 export async function lastRecord({ record }: Pick<Places, 'record'> = places): Promise<
   SupervisorRecord | undefined
 > {
   try {
-    return JSON.parse(await readFile(record, 'utf8')) as SupervisorRecord;
+    const found = JSON.parse(await readFile(record, 'utf8')) as Partial<SupervisorRecord> | null;
+    return found?.report === undefined ? undefined : (found as SupervisorRecord);
   } catch (cause) {
+    if (cause instanceof SyntaxError) return undefined;
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
     if (code !== 'EACCES') throw cause;

@@ -1,9 +1,10 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseConfig } from '../../../src/device/agent/config.ts';
 import { recordKeeper } from '../../../src/device/agent/local-record.ts';
+import { lastRecord } from '../../../src/device/local-api/index.ts';
 import { sampleReport } from '../../support/sample-messages.ts';
 
 let directory: string;
@@ -27,4 +28,10 @@ it('the record for the local API is the newest one and whole, even with slow wri
   );
   expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ report: { wherry: '' } });
   expect(await readdir(directory)).toEqual(['record.json']);
+});
+
+it.each(['', '{"report":', '{}', 'null', '[]'])('[C345] a damaged record is as none: %s', async (text) => {
+  const record = join(directory, 'record.json');
+  await writeFile(record, text);
+  expect(await lastRecord({ record })).toBeUndefined();
 });
