@@ -4,6 +4,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 // Only the client itself: the package's entry also loads WebSocket, SOCKS and browser code, which a
 // device never uses.
 import mqttClientModule from 'mqtt/lib/client';
+import { type Clock, systemClock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import {
   type BrokerRemarks,
@@ -75,15 +76,17 @@ const largeBytes = 1024;
 export class MqttTransport implements Transport {
   readonly #address: BrokerAddress;
   readonly #endpoint: Endpoint;
+  readonly #clock: Pick<Clock, 'nowMs'>;
   /**
    * The last TLS session ticket, in memory only: resumption saves the broker most of a handshake in
-   * a storm.
+   * a storm. OpenSSL does not judge the certificate again then, so the session ends with it.
    */
-  #ticket: Buffer | undefined;
+  #ticket: { readonly session: Buffer; readonly untilMs: number } | undefined;
 
   /** @throws Refusal `config-invalid` when the URL or the TLS files do not fit */
-  constructor(address: BrokerAddress) {
+  constructor(address: BrokerAddress, clock: Pick<Clock, 'nowMs'> = systemClock) {
     this.#address = address;
+    this.#clock = clock;
     this.#endpoint = parseBrokerUrl(address.url);
     if ((address.cert === undefined) !== (address.key === undefined)) {
       throw new Refusal(
@@ -118,6 +121,8 @@ export class MqttTransport implements Transport {
     const { host, port, tls } = this.#endpoint;
     if (!tls) return connectTcp({ host, port, noDelay: true });
     const { ca, cert, key } = this.#address;
+    const ticket = this.#ticket;
+    const resumes = ticket !== undefined && this.#clock.nowMs() < ticket.untilMs;
     let socket: TLSSocket;
     try {
       socket = connectTls({
@@ -127,7 +132,7 @@ export class MqttTransport implements Transport {
         minVersion: 'TLSv1.2',
         ...(ca === undefined ? {} : { ca }),
         ...(cert === undefined || key === undefined ? {} : { cert, key }),
-        ...(this.#ticket === undefined ? {} : { session: this.#ticket }),
+        ...(resumes ? { session: ticket.session } : {}),
       });
     } catch (cause) {
       throw new ConnectionLost('tls', `the certificate or key cannot be used: ${messageOf(cause)}`, {
@@ -135,7 +140,9 @@ export class MqttTransport implements Transport {
       });
     }
     socket.setNoDelay(true);
-    socket.on('session', (ticket) => (this.#ticket = ticket));
+    socket.on('session', (session) => {
+      this.#ticket = { session, untilMs: Date.parse(socket.getPeerCertificate().valid_to) };
+    });
     return socket;
   }
 }

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
@@ -164,4 +165,36 @@ it('resumes the TLS session when a transport connects again', async () => {
     server.close();
     await new Promise<void>((resolve) => broker.close(resolve));
   }
+});
+
+describe('[C352] a TLS session that is resumed', () => {
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('ends with the certificate of the broker: %s', async (version) => {
+    const tls = loopbackCertificate();
+    const aedes = await Aedes.createBroker();
+    const resumed: boolean[] = [];
+    const server = createServer({ ...tls, maxVersion: version }, (socket) => {
+      resumed.push(socket.isSessionReused());
+      aedes.handle(socket);
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    let nowMs = Date.now();
+    const address = { url: `mqtts://127.0.0.1:${port}`, version: 4, ca: tls.cert } as const;
+    const transport = new MqttTransport(address, { nowMs: () => nowMs });
+    const visit = async () => {
+      const connection = await transport.connect({
+        clientId: 'harbour_crane-7',
+        keepaliveSeconds: 60,
+        onMessage: () => undefined,
+      });
+      await connection.close();
+    };
+    await visit();
+    await visit();
+    nowMs = Date.parse(new X509Certificate(tls.cert).validTo);
+    await visit();
+    expect(resumed).toEqual([false, true, false]);
+    server.close();
+    await new Promise<void>((resolve) => aedes.close(resolve));
+  });
 });
