@@ -43,10 +43,6 @@ describe.each(oneBoard)('the attachment of a pod on %s', (name) => {
     manifest: { annotations: [{ name: 'wherry/network', value: network }], ...manifest },
   });
   const main = () => ({ name: 'main', image: { id: image.id, name: image.name }, annotations });
-  const side = () => ({
-    ...{ ...main(), name: 'side' },
-    app: { exec: [busybox, 'sleep', '1000000'], user: '0', group: '0' },
-  });
   const putList = async (...types: object[]) => {
     const list = { cniVersion: '1.0.0', name: 'lan', plugins: types };
     await scene.board.check('mkdir -p /etc/wherry/networks');
@@ -56,8 +52,19 @@ describe.each(oneBoard)('the attachment of a pod on %s', (name) => {
     const answer = await scene.deploy(scene.desired(pods));
     expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'committed' });
   };
-  /** Stops wherryd until the test has finished. The plugins of the bridge can be paused then. */
-  const stopWherryd = async () => {
+  const get = (url: string) => scene.board.waitFor(`curl -sS --max-time 20 ${url}`);
+
+  it('[C255] leaves nothing, and can be repeated, when it is killed or stopped at any step', async () => {
+    const side = {
+      ...main(),
+      name: 'side',
+      app: { exec: [busybox, 'sleep', '1000000'], user: '0', group: '0' },
+    };
+    const ports = [
+      { name: 'http', hostPort: 8080, podPort: { name: 'http', protocol: 'tcp', port: 80 } },
+      { name: 'talk', hostPort: 5353, podPort: { name: 'talk', protocol: 'udp', port: 53 } },
+    ];
+    await committed(pod('web', 'bridge', { apps: [main(), side], ports }));
     await scene.board.check('systemctl stop wherryd');
     for (const plugin of plugins) {
       await scene.board.check(`mv /usr/lib/cni/${plugin} /usr/lib/cni/${plugin}.real`);
@@ -69,17 +76,6 @@ describe.each(oneBoard)('the attachment of a pod on %s', (name) => {
         await scene.board.check(`mv /usr/lib/cni/${plugin}.real /usr/lib/cni/${plugin}`);
       await scene.board.check('systemctl start wherryd');
     });
-  };
-  const arrive = 'until [ -e /run/paused ]; do sleep 0.05; done; pid=$(cat /run/paused); rm /run/paused';
-  const get = (url: string) => scene.board.waitFor(`curl -sS --max-time 20 ${url}`);
-
-  it('[C255] leaves nothing, and can be repeated, when it is killed or stopped at any step', async () => {
-    const ports = [
-      { name: 'http', hostPort: 8080, podPort: { name: 'http', protocol: 'tcp', port: 80 } },
-      { name: 'talk', hostPort: 5353, podPort: { name: 'talk', protocol: 'udp', port: 53 } },
-    ];
-    await committed(pod('web', 'bridge', { apps: [main(), side()], ports }));
-    await stopWherryd();
     const listed = await scene.board.check(
       `cd /etc/systemd/system; ls -d wherry-pod-web.*.service; ls -d wherry-network-web.*`,
     );
@@ -102,6 +98,8 @@ describe.each(oneBoard)('the attachment of a pod on %s', (name) => {
         for (const action of actions) {
           const where = `${action} ${point} ${step}`;
           const pause = `echo '${step} ${point}' >/run/pause`;
+          const arrive =
+            'until [ -e /run/paused ]; do sleep 0.05; done; pid=$(cat /run/paused); rm /run/paused';
           const act = {
             'kill the attachment': `systemctl kill --signal=KILL ${network}`,
             'kill the plugin': 'kill -KILL $pid',
@@ -120,25 +118,6 @@ describe.each(oneBoard)('the attachment of a pod on %s', (name) => {
           await expect.poll(traces, { message: where }).toBe(before);
         }
   }, 900_000);
-
-  it('[C370] leaves nothing when its apps are stopped while they wait for it', async () => {
-    await committed(pod('web', 'bridge', { apps: [main(), side()] }));
-    await stopWherryd();
-    const apps = "'wherry-pod-web.*-main.service' 'wherry-pod-web.*-side.service'";
-    await scene.board.check(`systemctl stop ${apps}`);
-    const others = "'wherry-holder-web.*' 'wherry-network-web.*'";
-    const states = () => scene.board.check(`systemctl show -P ActiveState ${others} 2>&1; true`);
-    await expect.poll(states).not.toContain('active\n');
-    const listed = await scene.board.check(
-      'cd /etc/systemd/system; echo $(ls -d wherry-pod-web.*-main.service wherry-pod-web.*-side.service)',
-    );
-    const names = listed.trim();
-    await scene.board.check(
-      `echo 'ADD bridge before' >/run/pause; systemctl start --no-block ${names}; ${arrive}
-      systemctl is-active ${others} && systemctl stop ${names} && kill -CONT $pid`,
-    );
-    await expect.poll(() => scene.board.check(`systemctl list-units --plain --no-legend ${others}`)).toBe('');
-  });
 
   it('[C204] uses the plugins of the list as it was when the version was staged', async () => {
     const ipam = (subnet: string) => ({ type: 'host-local', ranges: [[{ subnet }]] });

@@ -37,14 +37,6 @@ export function compileHolder(
       { path: `${root}/holder`, content: '', mode: 0o600 },
     ],
     directories: ['proc', 'dev'].map((name) => ({ path: `${root}/${name}`, mode: 0o755, uid: 0, gid: 0 })),
-    units: [
-      {
-        name: places.holderUnit,
-        text: holderUnit({
-          ...{ podName: name, places, host, scheduled },
-          ...(network.kind === 'attached' ? { network: places.networkUnit } : {}),
-        }),
-      },
-    ],
+    units: [{ name: places.holderUnit, text: holderUnit({ podName: name, places, host, scheduled }) }],
   };
 }

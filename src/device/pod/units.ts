@@ -296,18 +296,13 @@ export function holderUnit(input: {
    * ends.
    */
   readonly scheduled: boolean;
-  /** Unit that attaches the pod to its network. */
-  readonly network?: string;
 }): string {
-  const { podName, places, host, scheduled, network } = input;
+  const { podName, places, host, scheduled } = input;
   const dir = places.runtime(places.holderId);
   return unitText({
     Unit: {
       Description: `Namespaces of pod ${podName}`,
       StopWhenUnneeded: true,
-      // If the apps are stopped while they wait for the network, none of them changes its state, so
-      // systemd does not notice that nothing needs the holder. It does for the network.
-      ...(network === undefined ? {} : { StopPropagatedFrom: [network] }),
       // The apps wait for it while it is retried; then they fail, and their start reports it.
       ...(scheduled ? { StartLimitIntervalSec: 0 } : { StartLimitIntervalSec: 120, StartLimitBurst: 5 }),
     },

@@ -34,7 +34,6 @@ const directives = {
     Wants: 'units',
     BindsTo: 'units',
     PartOf: 'units',
-    StopPropagatedFrom: 'units',
     After: 'units',
     Before: 'units',
     Conflicts: 'units',
