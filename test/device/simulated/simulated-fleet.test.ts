@@ -94,7 +94,7 @@ describe('a simulated device', () => {
     // Its name is shown, too.
     const { out } = await run('rollout', 'show', 'lost');
     expect(out).toMatch(/^1 +1 +1 +0 +1 +0 +0$/m);
-    expect(out).toMatch(/^gone-1 .* no answer$/m);
+    expect(out).toMatch(/^gone-1 .* no answer seen$/m);
     // The device is gone for good, so the undo does not wait for it either.
     const undone = await run('rollout', 'undo', 'lost');
     expect(undone).toMatchObject({ status: 0, out: expect.stringContaining('1 devices did not') as string });

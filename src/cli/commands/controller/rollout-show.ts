@@ -100,9 +100,9 @@ function memberLine({
   undoAnswer,
   undoSentAtMs,
 }: Member): string {
-  const state = answer?.phase ?? (sentAtMs === undefined ? 'not sent' : 'no answer');
+  const state = answer?.phase ?? (sentAtMs === undefined ? 'not sent' : 'no answer seen');
   const why = answer?.code === undefined ? '' : ` (${answer.code}): ${answer.message ?? ''}`;
-  const undone = undoAnswer?.phase ?? (undoSentAtMs === undefined ? undefined : 'no answer');
+  const undone = undoAnswer?.phase ?? (undoSentAtMs === undefined ? undefined : 'no answer seen');
   const undoWhy = undoAnswer?.code === undefined ? '' : ` (${undoAnswer.code}): ${undoAnswer.message ?? ''}`;
   const undo = undone === undefined ? '' : `; undo: ${undone}${undoWhy}`;
   return `${device}  wave ${wave + 1}  version ${before} → ${version}  ${state}${why}${undo}`;

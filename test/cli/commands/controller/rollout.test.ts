@@ -340,7 +340,7 @@ describe('wherry rollout', () => {
     expect(await watching).toBe(75);
     const shown = (await rollout('show', 'back')).out;
     expect(shown).toMatch(/^undo: 2 of 2 sent: [01] back, 0 failed, [12] waiting$/m);
-    expect(shown).toMatch(new RegExp(`^${far} .*; undo: no answer$`, 'm'));
+    expect(shown).toMatch(new RegExp(`^${far} .*; undo: no answer seen$`, 'm'));
     expect((await rollout('resume', 'back', '--no-wait')).out).toBe('back  undoing\n');
     devices.set(far, new FakeDevice({ url: broker.url, fleet: 'harbour', device: far }).start());
     expect(await rollout('watch', 'back')).toMatchObject({ status: 0, out: 'back  undone\n' });
