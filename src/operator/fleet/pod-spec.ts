@@ -10,7 +10,7 @@ import {
   type ImageManifest,
   type Volume,
 } from '../../image/appc/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { DesiredPod } from '../../wire/trust/index.ts';
 import type { OfferedImage } from './offered-image.ts';
 
@@ -88,7 +88,8 @@ export interface ReifiedPod {
  * Reads a pod manifest in which an app may name its image loosely: `"image": "web.aci"`, `{"name":
  * "example.com/web"}`, or with an `id`, as in the specification.
  * @param json the text of the file
- * @throws Refusal `pod-manifest-invalid`, `not-found`, `input-invalid`
+ * @throws Refusal `pod-manifest-invalid`, `not-found`, `input-invalid`; one lists the apps whose
+ *   image is missing
  */
 export function reifyPod(name: AcName, json: string, offered: OfferedImages): ReifiedPod {
   let draft: unknown;
@@ -105,12 +106,21 @@ export function reifyPod(name: AcName, json: string, offered: OfferedImages): Re
     );
   }
   const images: OfferedImage[] = [];
+  const refusals: Refusal[] = [];
   const apps = draft['apps'].map((app: unknown, index) => {
     if (!isObject(app)) return app; // The parser of pod manifests refuses it.
-    const image = offered.find(referenceOf(app['image'], name, index), `pod ${name}, app ${index + 1}`);
-    images.push(image);
-    return { ...app, image: imageField(image) };
+    try {
+      const image = offered.find(referenceOf(app['image'], name, index), `pod ${name}, app ${index + 1}`);
+      images.push(image);
+      return { ...app, image: imageField(image) };
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      refusals.push(error);
+      return app;
+    }
   });
+  const [first] = refusals;
+  if (first !== undefined) throw new Refusal(first.code, refusals.map(({ message }) => message).join('; '));
   const reified = { acVersion: '0.8.11', acKind: 'PodManifest', ...draft, apps };
   return { pod: { name, manifest: canonical(JSON.stringify(reified)) }, images };
 }

@@ -57,6 +57,13 @@ describe('a pod manifest', () => {
     expect(images).toEqual([one]);
   });
 
+  it('is refused with the faults of all its apps', () => {
+    const apps = [{ name: 'a', image: 'other.aci' }, { name: 'b', image: 'web.aci' }, { name: 'c' }];
+    expect(() => reifyPod(web, JSON.stringify({ apps }), new OfferedImages([one]))).toThrow(
+      /app 1: no image other\.aci was given; .*; pod web, app 3: it names no image/,
+    );
+  });
+
   it('has the same bytes for any layout of the file', () => {
     const offered = new OfferedImages([one]);
     const loose = JSON.stringify({ apps: [{ image: 'web.aci', name: 'nginx' }] }, undefined, 4);
