@@ -12,7 +12,7 @@ const changes = {
 export function addPod(program: Command, makeContext: MakeContext): void {
   const pod = program
     .command('pod')
-    .description('pods of this device, and pods in files')
+    .description('pods of this device, which its signed desired state lists, and pods in files')
     .addHelpText('after', example('wherry pod list', 'wherry pod validate web.yaml --image web.aci'));
   pod
     .command('list')
