@@ -215,10 +215,7 @@ export class FleetLink {
    * account that may read the topic receives it.
    */
   async readBack(devices: readonly string[]): Promise<ReadonlyMap<string, ReadBack>> {
-    for (const device of devices) {
-      this.#returned.delete(device);
-      this.#echoed.delete(device);
-    }
+    for (const heard of [this.#returned, this.#echoed]) devices.forEach((device) => heard.delete(device));
     const topicOf = (device: string): string => commandTopic(this.#options.fleet, device);
     const isReturned = (device: string): boolean => this.#returned.has(device);
     try {
@@ -233,6 +230,8 @@ export class FleetLink {
       );
       const isKnown = (device: string): boolean => isReturned(device) || this.#echoed.has(device);
       await this.#wait(() => devices.every(isKnown), retainedWithinMs);
+      // A busy broker may return the echo before the command.
+      await this.#wait(() => devices.every(isReturned), commandWithinMs);
     } catch (error) {
       // Not allowed, or connection lost: then the result is `unknown` for the others.
       if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;

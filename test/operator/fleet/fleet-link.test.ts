@@ -85,6 +85,17 @@ describe('the link of an operator', () => {
     expect(broker.published.every(({ retain }) => !retain)).toBe(true);
   });
 
+  it('reads back a command that a busy broker returns after the echo', async () => {
+    const broker = new MemoryBroker();
+    const { link, clock } = await linked(broker);
+    const reading = link.readBack(['crane-7']);
+    await clock.pass(350);
+    expect(broker.log).toEqual([desired]);
+    broker.publish({ topic: desired, payload: command(3).envelope, retain: true });
+    await clock.pass(3_000);
+    expect((await reading).get('crane-7')).toMatchObject({ seen: 'command' });
+  });
+
   it.each<[string, boolean, RegExp]>([
     ['stays on the broker only when it was read back', false, /the command stays on the broker/],
     ['is not said to stay on a broker that threw it away', true, /the broker does not return the command/],
