@@ -51,8 +51,9 @@ function planRunning(rollout: Rollout, tallies: readonly Tally[], nowMs: number)
   let tried = 0;
   for (const { wave, size, unsent, goodSinceMs } of tallies) {
     if (unsent.length > 0) {
-      // Waves of which no device was left have shown nothing, so a person decides as well.
-      const mustApprove = approval || (wave > 0 && tried === 0);
+      // Waves of which no device was left have shown nothing, so a person decides as well. A wave
+      // that has begun is completed: nobody can approve it.
+      const mustApprove = approval || (wave > 0 && tried === 0 && !hasBegun(rollout, wave));
       if (mustApprove && wave > rollout.approvedWaves) return { do: 'wait', for: 'approval', wave };
       if (nowMs >= rollout.expires * 1000) {
         return {
@@ -75,6 +76,11 @@ function planRunning(rollout: Rollout, tallies: readonly Tally[], nowMs: number)
   if (left === 0) return { do: 'finish', phase: 'complete' };
   const reason = `${left} of ${rollout.members.length} devices got another command meanwhile`;
   return { do: 'finish', phase: 'complete', reason };
+}
+
+/** A large wave is sent in several steps. */
+function hasBegun({ members }: Rollout, wave: number): boolean {
+  return members.some((member) => member.wave === wave && member.sentAtMs !== undefined);
 }
 
 /** When the first unanswered command of the wave times out. */

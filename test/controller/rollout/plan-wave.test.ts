@@ -260,6 +260,20 @@ describe('the next step', () => {
     });
   });
 
+  it('completes a wave that has begun when other commands then take those before [C357]', () => {
+    const left = { phase: 'left', code: 'superseded', message: 'other', atMs: 1 } as const;
+    const rollout = rolloutOf(4, [{ count: 2 }]);
+    const sent = rollout.members.find(({ wave }) => wave === 1)?.device;
+    const members = rollout.members.map((member) =>
+      member.wave === 0
+        ? { ...member, sentAtMs: 0, answer: left }
+        : member.device === sent
+          ? { ...member, sentAtMs: 0 }
+          : member,
+    );
+    expect(planWave({ ...rollout, members }, new Map(), 1)).toMatchObject({ do: 'send', wave: 1 });
+  });
+
   it('needs no approval of a wave whose devices other commands took [C357]', () => {
     const left = { phase: 'left', code: 'superseded', message: 'other', atMs: 1 } as const;
     const wanted = { rules: { ...rules, approval: true } };
