@@ -24,7 +24,7 @@ const usualPath = '/mqtt';
 /** Only for ws and wss does URL convert a name with letters beyond ASCII. Empty for a wrong one. */
 function hostOf({ hostname }: URL): string {
   if (hostname.startsWith('[')) return hostname.slice(1, -1);
-  return hostname.includes('%') ? domainToASCII(decodeURIComponent(hostname)) : hostname;
+  return hostname.includes('%') ? domainToASCII(hostname) : hostname;
 }
 
 /** Parses a broker URL. @throws Refusal `config-invalid` */

@@ -272,6 +272,8 @@ describe('the address of a broker', () => {
     'mqtt://user:secret@broker',
     'mqtt://broker/path',
     'mqtt://broker:0',
+    'mqtt://a%zz',
+    'mqtt://b%FF',
     ' mqtt://broker',
   ])('%s is refused', (url) => {
     expect(() => parseBrokerUrl(url)).toThrow(/broker's address/);
