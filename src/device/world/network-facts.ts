@@ -34,7 +34,9 @@ export async function readNetworkFacts(
     if (text === undefined) continue;
     const name = file.slice(0, -'.conflist'.length);
     lists.set(name, Buffer.from(text).toString('utf8'));
-    if ((await disk.list(join(places.networks, name))).length > 0) withDirectory.add(name);
+    // A file of this name is no directory, and has no plugins.
+    const beside = await disk.list(join(places.networks, name)).catch(() => []);
+    if (beside.length > 0) withDirectory.add(name);
   }
   const script = await disk.read(places.attachScript, maxFileBytes);
   return {
