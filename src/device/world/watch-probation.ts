@@ -73,9 +73,13 @@ export async function watchProbation(
       const output = await lastOutput(culprit.pod, culprit.app);
       throw new Refusal(code, `app ${app} ${reason}${output}`);
     }
+    if (verdict.askBroker !== true) {
+      await clock.sleep(lookEveryMs, signal);
+      continue;
+    }
     // An answer of the broker ends the pause.
     const over = new AbortController();
-    if (verdict.askBroker === true) void askBroker(() => over.abort());
+    void askBroker(() => over.abort());
     await clock
       .sleep(lookEveryMs, AbortSignal.any([signal, over.signal]))
       .catch(() => signal.throwIfAborted());
