@@ -97,8 +97,16 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve({ id, name, sizeBytes: 1, sha256: '', imageIds });
   }
 
-  stage(desired: DesiredState): Promise<readonly DeployedPod[]> {
+  /** Of each staging: whether other pods than the committed ones may run. */
+  readonly touched: boolean[] = [];
+
+  stage(
+    desired: DesiredState,
+    _images: readonly StoredImage[] = [],
+    isTouched = false,
+  ): Promise<readonly DeployedPod[]> {
     this.note('stage');
+    this.touched.push(isTouched);
     const pods = desired.pods.map((pod) =>
       deployedPod(
         `${pod.name}-${new TextDecoder().decode(pod.manifest)}`,

@@ -316,7 +316,7 @@ class Run {
 
   /** Volumes with a limit need their room now, so garbage must not take it. */
   private async stage(): Promise<readonly DeployedPod[]> {
-    const stage = () => this.world.stage(this.desired, this.imagesOfDesired());
+    const stage = () => this.world.stage(this.desired, this.imagesOfDesired(), this.attempts > 0);
     try {
       return await stage();
     } catch (error) {

@@ -56,8 +56,15 @@ export interface World {
   /**
    * Compiles the set and writes its bundles and units durably; starts nothing. Its trees are
    * rendered. Refuses with the pod class.
+   *
+   * @param isTouched whether other pods than the committed ones may run. Then it is not judged
+   *   whether host ports and addresses are free: the pods that have them may be those of the set
    */
-  stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]>;
+  stage(
+    desired: DesiredState,
+    images: readonly StoredImage[],
+    isTouched?: boolean,
+  ): Promise<readonly DeployedPod[]>;
   /** Removes everything that neither the current, the previous nor the pending deployment needs. */
   collect(state: DeviceState): Promise<void>;
   /** Why the activation of a deployment is held now, in words; undefined when it is not. */

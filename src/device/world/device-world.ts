@@ -166,10 +166,15 @@ export class DeviceWorld implements World {
     }
   }
 
-  async stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]> {
+  async stage(
+    desired: DesiredState,
+    images: readonly StoredImage[],
+    isTouched = false,
+  ): Promise<readonly DeployedPod[]> {
     await this.collecting; // it may have begun while the deployment waited, and would remove staged files
     try {
-      return await stagePods(desired, images, { ...this.ports, mounts: this.mounts, running: this.pods });
+      const more = { mounts: this.mounts, running: this.pods, isTouched };
+      return await stagePods(desired, images, { ...this.ports, ...more });
     } catch (error) {
       // Images were mounted to be inspected.
       await this.mounts.removeStrays(this.pods);

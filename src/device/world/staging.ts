@@ -45,6 +45,8 @@ export interface StagingPorts {
   readonly metadataKey: () => Promise<Uint8Array>;
   /** Running pods. A pod that does not change keeps its processes, and so its network. */
   readonly running: readonly DeployedPod[];
+  /** As of `World.stage`: whether other pods than `running` may run. */
+  readonly isTouched: boolean;
   /** Values of the `arch` label that this device can run, best first. */
   readonly architectures: readonly string[];
 }
@@ -78,7 +80,7 @@ export async function stagePods(
   }
   const pods = compiled.map(({ pod }) => pod);
   refuseSharedPorts(pods.map((pod) => pod.ports));
-  await checkAttachments(pods, ports);
+  if (!ports.isTouched) await checkAttachments(pods, ports);
   await readyLimitedVolumes(pods, ports);
   for (const { pod, metadata } of compiled) await ports.files.write(pod, metadata);
   return compiled.map(

@@ -130,6 +130,17 @@ describe('a deployment', () => {
     expect(world.probationTerms).toEqual({ seconds: 1, reconnectWindowMs: 1000 });
   });
 
+  it('that is resumed is staged as one whose own pods may run [C366]', async () => {
+    const world = deviceWithPending();
+    const abort = new AbortController();
+    world.beforeCall = (call) => {
+      if (call === 'probation') abort.abort(new Error('wherryd is restarted'));
+    };
+    await run(world, abort.signal);
+    await run(world);
+    expect(world.touched).toEqual([false, true]);
+  });
+
   it('names the scheduled pods that ran before, whose last run does not count [C220]', async () => {
     const world = deviceWithPending();
     const pods = [deployedPod('web-old'), { ...deployedPod('backup'), timer: 'backup.timer' }];
