@@ -15,9 +15,9 @@ import { places } from '../host/index.ts';
  * with a status that shows why.
  */
 const journal = openJournal();
-/** Started by hand, it also says on standard error why it ends. */
+/** systemd connects a service to the journal. A person sees only standard error. */
 const isService = process.env['JOURNAL_STREAM'] !== undefined;
-const spoken: Journal = {
+const journalAndTerminal: Journal = {
   log: (level, message, fields) => {
     journal.log(level, message, fields);
     process.stderr.write(`wherryd: ${message}\n`);
@@ -81,7 +81,7 @@ async function main(): Promise<void> {
     // Work that waits for a retry (such as an examination) continues in the next visit.
     if (end === 'visited') process.exit(visitedExitStatus);
   } catch (error) {
-    const code = logFailure(isService ? journal : spoken, 'wherryd cannot run', error);
+    const code = logFailure(isService ? journal : journalAndTerminal, 'wherryd cannot run', error);
     // Handles that a failed start left open must not keep the process alive: systemd restarts it
     // when it has ended.
     process.exit(exitStatusOf(code));
