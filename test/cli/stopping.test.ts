@@ -137,7 +137,7 @@ describe('a signal ends', () => {
   });
 
   it.each([
-    ['openssl', 'fleet enrol crane-9 --ca-cert tree/bin/app --ca-key tree/bin/app -o crane-9.enrol'],
+    ['openssl', 'fleet enrol crane-9 --ca-cert ca.pem --ca-key ca.key -o crane-9.enrol'],
     ['gpg', 'trust root sign --gpg 0123456789abcdef'],
   ])('[C298] a command that waits for %s, and no temporary file is left', async (program, line) => {
     const [bin, begun, temporary] = ['bin', 'begun', 'tmp'].map((name) => join(place, `${program}-${name}`));
@@ -146,6 +146,9 @@ describe('a signal ends', () => {
     writeFileSync(`${bin}/${program}`, `#!/bin/sh\n: >${begun}/yes\nexec cat\n`, { mode: 0o755 });
     const path = join(place, `${program}-fleet`);
     const fleet = ['--fleet', path];
+    const ca = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=ca'];
+    const made = ['-keyout', join(place, 'ca.key'), '-out', join(place, 'ca.pem')];
+    execFileSync('openssl', ['req', '-x509', ...ca, ...made], { stdio: 'ignore' });
     const root = ['trust', 'root', 'init', '--root-key', join(path, 'keys/deploy.pub.asc')];
     for (const args of [['fleet', 'init', 'harbour'], root])
       expect(await wherry([...fleet, ...args])).toMatchObject({ status: 0 });

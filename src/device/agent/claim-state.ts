@@ -26,8 +26,10 @@ export async function claimState(directory: string): Promise<void> {
     });
   }
   if (status === 0) return;
-  throw new Refusal(
-    'device-unsupported',
-    `another wherryd runs with ${directory}; see "systemctl status wherryd.service"`,
-  );
+  // flock(1): "If the lock cannot be acquired, exit with 1"; sysexits(3) for everything else.
+  const why =
+    status === 1
+      ? `another wherryd runs with ${directory}; see "systemctl status wherryd.service"`
+      : `${directory} cannot be locked: flock ended with ${status ?? 'a signal'}`;
+  throw new Refusal('device-unsupported', why);
 }

@@ -29,7 +29,8 @@ import {
 
 type Listener<T> = (value: T) => void;
 
-const disconnectWithinMs = 3_000;
+/** How long the broker may take to acknowledge the last message, and one that only asks it. */
+const [disconnectWithinMs, reachWithinMs] = [3_000, 20_000];
 
 /**
  * When a device without a command subscribes again: the wait, and the width of the window that
@@ -150,13 +151,13 @@ export class DeviceSession {
    * connection on which it does not is given up.
    */
   async reach(): Promise<boolean> {
-    const link = this.#link;
-    if (link === undefined) return false;
+    if (this.#link === undefined) return false;
+    const { connection, presence } = this.#link;
     try {
-      await this.#acknowledged(link.connection, this.#presenceMessage(link.presence), true);
+      await this.#acknowledged(connection, this.#presenceMessage(presence), true, reachWithinMs);
       return true;
     } catch (error) {
-      this.#giveUp(link.connection, error);
+      this.#giveUp(connection, error);
       return false;
     }
   }

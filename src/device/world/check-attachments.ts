@@ -37,7 +37,10 @@ export async function checkAttachments(
       .flatMap(({ ports: { mapped, ports } }) => ports.filter(({ opened }) => mapped || opened));
     if (ports.length > 0) refuseTakenPorts(ports, await readTables(disk));
   }
-  const pods = compiled.map(({ name, uuid, files }) => ({ name, uuid, pools: files.flatMap(poolsOf) }));
+  // Scheduled pods rarely run at once.
+  const pods = compiled
+    .filter(({ timer }) => timer === undefined)
+    .map(({ name, uuid, files }) => ({ name, uuid, pools: files.flatMap(poolsOf) }));
   const directories = new Set(pods.flatMap(({ pools }) => pools.map(({ directory }) => directory)));
   const leases = new Map<string, readonly Lease[]>();
   for (const directory of directories) leases.set(directory, await readLeases(disk, directory));

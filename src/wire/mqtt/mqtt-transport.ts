@@ -141,7 +141,9 @@ export class MqttTransport implements Transport {
     }
     socket.setNoDelay(true);
     socket.on('session', (session) => {
-      this.#ticket = { session, untilMs: Date.parse(socket.getPeerCertificate().valid_to) };
+      // Null on a connection that has just ended.
+      const certificate = socket.getPeerCertificate() as { readonly valid_to?: string } | null;
+      this.#ticket = { session, untilMs: Date.parse(certificate?.valid_to ?? '') };
     });
     return socket;
   }

@@ -51,5 +51,6 @@ describe('a network without an address', () => {
     await expect(check(pod('new', { files }))).rejects.toMatchObject({ code: 'pod-network-failed' });
     await check(pod('new', { files }), running('stranger', 'lan'));
     await check(pod('new', {}));
+    await check(pod('new', { files, timer: 'new.timer' }));
   });
 });

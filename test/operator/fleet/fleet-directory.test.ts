@@ -35,6 +35,11 @@ describe('fleet.toml', () => {
   it.each<[string, string, RegExp]>([
     ['an unknown key', `${complete}colour = "red"\n`, /images.colour is not known/],
     ['an unknown table', `${complete}[paint]\n`, /paint is not known/],
+    [
+      'another answer to the loss of a broker',
+      `${complete}[deploy]\nbroker_loss = "keep"\n`,
+      /deploy.broker_loss takes one of roll-back, ignore/,
+    ],
     ['no fleet', broker + images, /fleet is missing/],
     ['no broker', `fleet = "harbour"\n${images}`, /broker.url is missing/],
     [
@@ -67,6 +72,12 @@ describe('fleet.toml', () => {
   ])('is refused with %s', (_name, toml, problem) => {
     expect(() => parseFleetConfig(toml)).toThrow(problem);
   });
+});
+
+it('keeps pods under which a device loses its broker where the fleet says so', () => {
+  const lossOf = (toml: string) => parseFleetConfig(toml).deploy.brokerLoss;
+  expect(lossOf(complete)).toBeUndefined();
+  expect(lossOf(`${complete}[deploy]\nbroker_loss = "ignore"\n`)).toBe('ignore');
 });
 
 describe('a fleet directory', () => {

@@ -60,7 +60,7 @@ describe('[C279] a file of another kind is refused by its name', () => {
     const enrol = (cert: string, key: string) =>
       refusal('fleet', 'enrol', 'crane-7', '--ca-cert', at(cert), '--ca-key', at(key), '-o', at('a.enrol'));
     expect(await enrol('none', 'ca.key')).toMatch(
-      /^64 wherry: the file none of the authority cannot be read/,
+      /^64 wherry: the certificate of the authority none cannot be read/,
     );
     expect(await enrol('ca.pem', 'none')).toMatch(
       /^64 wherry: the file none of the authority cannot be read/,
@@ -214,7 +214,9 @@ describe('a root of trust', () => {
     expect(refused.err).toMatch(/does not count for root 1: .*not trusted for this \(key-unknown\)/);
     expect(readFileSync(at('fleet/roots/1.cbor'))).toEqual(before);
     const unsigned = await run('trust', 'root', 'publish');
-    expect(unsigned.err).toContain('carries no signature; sign it with "wherry trust root sign" (unsigned)');
+    expect(unsigned.err).toMatch(
+      /carries no signature; sign it with "wherry trust root sign", or delete .*1\.cbor/,
+    );
     expect(await sign('alice.key.asc')).toMatchObject({ status: 0 });
   });
 });
