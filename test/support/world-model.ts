@@ -102,8 +102,7 @@ export class WorldModel implements World, StateKeeper {
 
   stage(
     desired: DesiredState,
-    _images: readonly StoredImage[] = [],
-    isTouched = false,
+    ...[, isTouched = false]: readonly [images?: readonly StoredImage[], isTouched?: boolean]
   ): Promise<readonly DeployedPod[]> {
     this.note('stage');
     this.touched.push(isTouched);
