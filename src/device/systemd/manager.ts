@@ -22,7 +22,7 @@ export interface SystemdOptions {
   readonly watched: readonly string[];
   /** How long systemd may take to answer a call; the job that the call creates may take longer. */
   readonly callTimeoutMs?: number;
-  /** How long systemd may take to accept a connection. */
+  /** How long systemd may take to accept a connection; a second attempt waits as for a call. */
   readonly handshakeTimeoutMs?: number;
   /** How often systemd is queried whether an awaited job still exists. */
   readonly jobCheckMs?: number;
@@ -72,9 +72,9 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     if (member === 'JobRemoved') jobs.ended(String(args[1]), String(args[3]));
   };
 
-  const open = async (): Promise<BusConnection> => {
+  const open = async (withinMs: number): Promise<BusConnection> => {
     const bus = await connectBus({
-      ...{ socketPath, maxMessageBytes, callTimeoutMs, handshakeTimeoutMs, onSignal },
+      ...{ socketPath, maxMessageBytes, callTimeoutMs, handshakeTimeoutMs: withinMs, onSignal },
       signal: closing.signal,
     });
     void bus.closed.then(() => {
@@ -85,9 +85,9 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     await bus.call(managerCall('Subscribe'));
     return bus;
   };
-  const connection = async (): Promise<BusConnection> => {
+  const connection = async (withinMs = handshakeTimeoutMs): Promise<BusConnection> => {
     if (done) throw new BusLost('the connection to systemd was closed');
-    current ??= open();
+    current ??= open(withinMs);
     try {
       return await current;
     } catch (error) {
@@ -110,7 +110,9 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     bus?.close();
     await bus?.closed;
     try {
-      return await work(await connection());
+      // An answer that was lost is made up for soon, and a busy systemd has more time: while it
+      // reloads, on a slow device for more than 10 s, it answers nobody.
+      return await work(await connection(callTimeoutMs));
     } catch (cause) {
       if (!(cause instanceof BusLost)) throw cause;
       throw new Refusal('device-unsupported', `systemd cannot be reached: ${cause.message}`, { cause });

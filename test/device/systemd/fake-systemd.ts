@@ -24,6 +24,8 @@ export interface FakeSystemdOptions {
   readonly deaf?: boolean;
   /** Refuses the handshake. */
   readonly refuses?: boolean;
+  /** Answers AUTH only after this long. */
+  readonly lateMs?: number;
   /** Reads nothing for this long after it has answered AUTH. */
   readonly busyMs?: number;
 }
@@ -54,12 +56,14 @@ export async function fakeSystemd(onCall: (call: Call) => void, options: FakeSys
       greeting += chunk.toString('latin1', 0, end);
       if (options.deaf === true) return;
       if (!wasGreeted && greeting.startsWith(`\0${hello}`)) {
-        socket.write(
-          options.refuses === true ? 'REJECTED EXTERNAL\r\n' : 'OK 0123456789abcdef0123456789abcdef\r\n',
-        );
-        // PID 1 is busy: it reads everything that arrives meanwhile together.
-        socket.pause();
-        setTimeout(() => socket.resume(), options.busyMs ?? 0);
+        const answer =
+          options.refuses === true ? 'REJECTED EXTERNAL\r\n' : 'OK 0123456789abcdef0123456789abcdef\r\n';
+        setTimeout(() => {
+          socket.write(answer);
+          // PID 1 is busy: it reads everything that arrives meanwhile together.
+          socket.pause();
+          setTimeout(() => socket.resume(), options.busyMs ?? 0);
+        }, options.lateMs ?? 0);
       }
       // Like sd-bus: bytes behind BEGIN in the same read stay in its buffer until more arrive.
       if (begin >= 0) held = chunk.subarray(end);

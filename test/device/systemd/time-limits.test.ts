@@ -31,6 +31,16 @@ describe('the first call', () => {
     await systemd.reload();
   });
 
+  it('is answered at the second attempt by a systemd that is busy for longer', async () => {
+    const { systemd, fake } = await connect(
+      (call) => call.answer(),
+      { lateMs: 300 },
+      { handshakeTimeoutMs: 20, callTimeoutMs: 250_000 },
+    );
+    await systemd.reload();
+    expect(fake.connections()).toBe(2);
+  });
+
   it('is refused when systemd does not accept this user', async () => {
     const { systemd } = await connect((call) => call.answer(), { refuses: true });
     await expect(systemd.reload()).rejects.toMatchObject({
@@ -42,7 +52,11 @@ describe('the first call', () => {
 
 describe('a systemd that does not answer', () => {
   it('is abandoned in the handshake, after a second attempt', async () => {
-    const { systemd, fake } = await connect(() => undefined, { deaf: true }, { handshakeTimeoutMs: 20 });
+    const { systemd, fake } = await connect(
+      () => undefined,
+      { deaf: true },
+      { handshakeTimeoutMs: 20, callTimeoutMs: 20 },
+    );
     await expect(systemd.reload()).rejects.toMatchObject({
       code: 'device-unsupported',
       message: expect.stringContaining('no answer to the handshake') as string,
