@@ -89,8 +89,13 @@ describe.each(oneBoard)('the attachment of a pod on %s', (name) => {
           for tables in iptables ip6tables; do $tables-save | grep -v '^#' | sed 's/\\[.*//'; done
           find /run/wherry/leases -name '[0-9]*'; ls /sys/fs/cgroup/wherry.slice/wherry-pod.slice/*/
           systemctl list-units --state=active,activating,deactivating --plain --no-legend 'wherry-network-*' 'wherry-holder-*'`);
-    await scene.board.check(`${stop}; systemctl start ${app} ${other}; ${stop}`);
+    // What is left of an attachment that was killed while it wrote its report.
+    await scene.board.check(
+      `${stop}; cd /run/wherry/attachments; : >$(systemctl show -P ExecStart ${network} | grep -oE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}' | head -n 1).failure.new`,
+    );
+    await scene.board.check(`systemctl start ${app} ${other}; ${stop}`);
     const before = await traces();
+    expect(before).not.toContain('.failure');
     expect(before).not.toContain('veth');
 
     for (const point of ['before', 'after'])

@@ -230,7 +230,9 @@ export class PodFiles {
    * attachment until its unit is stopped, so there may be one after wherryd has read the last.
    */
   async removeFailure(uuid: string): Promise<void> {
-    await this.disk.remove(join(dirname(this.places.mounts), 'attachments', `${uuid}.failure`));
+    const report = join(dirname(this.places.mounts), 'attachments', `${uuid}.failure`);
+    await this.disk.remove(report);
+    await this.disk.remove(`${report}.new`); // of an attachment that was killed while it wrote
   }
 
   /**

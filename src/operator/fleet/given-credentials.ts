@@ -98,7 +98,7 @@ export function certificateNotes(device: string, cert: Uint8Array, until: number
   if ((own.keyUsage as readonly string[] | undefined)?.includes(clientAuth) === false)
     notes.push('the certificate may not be used by clients (extendedKeyUsage): most brokers refuse it');
   if (Date.parse(own.validTo) / 1000 < until)
-    notes.push(`the certificate ends with that of its authority, at ${own.validTo}`);
+    notes.push(`the certificate ends within a day of its authority's, at ${own.validTo}`);
   return notes;
 }
 
