@@ -62,15 +62,14 @@ describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) =>
   ];
   const image = (name: string, options: Parameters<Scene['image']>[2]) =>
     scene.image('busybox', exec, { name: `example.com/${name}`, ...options });
-  const allHealthy = ({ pods }: DeviceReport) => pods.length === 3 && pods.every(({ healthy }) => healthy);
+  const allHealthy = ({ pods }: DeviceReport) => pods.length > 1 && pods.every(({ healthy }) => healthy);
   const capability = (latest: DeviceReport) =>
     latest.capabilities.find(({ name }) => name === `arch-${other}`);
 
   // One deployment for all, because each is slow.
   if (runsOther) {
-    it(`in every compression, one of them labelled ${other}, are pulled and run [C30] [C33] [C35] [C38]`, async () => {
+    it(`in the compressions that take most memory, one of them labelled ${other}, are pulled and run [C30] [C33] [C35] [C38]`, async () => {
       const pods = [
-        { name: 'bzip2', image: await image('bzip2', { compressor: ['bzip2', '-9'] }) },
         { name: 'zstd', image: await image('zstd', { compressor: ['zstd', '-19', '-q'] }) },
         { name: 'xz', image: await image('xz', { compressor: ['xz', '-7'], arch: other }) },
       ];
@@ -80,7 +79,7 @@ describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) =>
       expect(capability(report)).toMatchObject({ available: true });
       // The app sees a 32-bit machine, is a 32-bit program (the class of its ELF header is 1), and
       // runs under the filter.
-      const pid = report.pods[2]?.apps[0]?.pid ?? 0;
+      const pid = report.pods.find(({ name }) => name === 'xz')?.apps[0]?.pid ?? 0;
       const { stdout: seen } = await scene.board.waitFor(
         `journalctl --sync
         journalctl -b -q -o cat WHERRY_POD=xz _TRANSPORT=stdout

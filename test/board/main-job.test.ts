@@ -17,6 +17,10 @@ describe.each(everyKind)('on %s', (boardName) => {
       { name: 'wherry/tasks', value: { limit: '20' } },
     ],
   };
+  const webPod = () => ({
+    ...{ name: 'web', image: web },
+    manifest: { isolators: [{ name: 'resource/memory', value: { limit: '64Mi' } }] },
+  });
   /** Waits for the page: a running app does not necessarily listen yet. */
   const serves = async (text: string): Promise<void> => {
     const port = await scene.board.forward(8080);
@@ -36,7 +40,7 @@ describe.each(everyKind)('on %s', (boardName) => {
   });
 
   it('a signed image commanded over MQTT serves its page and is reported healthy [C40] [C50]', async () => {
-    const desired = scene.desired([{ name: 'web', image: web }]);
+    const desired = scene.desired([webPod()]);
     expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
     const report = await scene.report((latest) => healthy(latest, desired.version));
     const app = report.pods[0]?.apps[0];
@@ -49,7 +53,7 @@ describe.each(everyKind)('on %s', (boardName) => {
   });
 
   itOn(boardName, 'controllers')(
-    "the kernel has the app's memory, CPU and task limits, and the report shows them [C51]",
+    "[A14.2] the kernel has the app's memory, CPU and task limits, and the report shows them [C51]",
     async () => {
       const report = await scene.report((latest) => latest.pods.length === 1);
       const app = report.pods[0]?.apps[0];
@@ -58,8 +62,12 @@ describe.each(everyKind)('on %s', (boardName) => {
       expect(app?.tasks).toBeGreaterThan(0);
       const cgroup = (await scene.board.check(`sed 's/^0:://' /proc/${mainPid(report)}/cgroup`)).trim();
       expect(cgroup).toMatch(/wherry-pod-web\.[0-9a-f]{8}-main\.service$/);
-      const files = await scene.board.check(`cd /sys/fs/cgroup${cgroup} && cat memory.max cpu.max pids.max`);
-      expect(files.split('\n').slice(0, 3)).toEqual([String(48 << 20), '50000 100000', '20']);
+      const files = await scene.board.check(
+        `cd /sys/fs/cgroup${cgroup} && cat memory.max memory.swap.max cpu.max pids.max ../memory.max; head -n 1 cgroup.procs`,
+      );
+      expect(files.trim().split('\n')).toEqual([
+        ...[String(48 << 20), '0', '50000 100000', '20', String(64 << 20), String(mainPid(report))],
+      ]);
       const outcomes = report.pods[0]?.isolators.map(({ name, outcome }) => `${name} ${outcome}`);
       expect(outcomes).toEqual(
         expect.arrayContaining([
@@ -137,7 +145,7 @@ describe.each(everyKind)('on %s', (boardName) => {
       expect(update.version).toBeGreaterThan(first);
       expect(await scene.deploy(update)).toMatchObject({ outcome: 'committed' });
       await serves('the second page\n');
-      const back = scene.desired([{ name: 'web', image: web }]);
+      const back = scene.desired([webPod()]);
       expect(await scene.deploy(back)).toMatchObject({ outcome: 'committed' });
       await serves('the first page\n');
       const journal = await scene.board.journal(`-u 'wherry-pull@*' -o cat`);
@@ -150,7 +158,7 @@ describe.each(everyKind)('on %s', (boardName) => {
     expect(await scene.deploy(shop)).toMatchObject({ outcome: 'committed' });
     // systemd now has a target in memory that wants the shop. Upgrades of packages reload, too.
     await scene.board.check('systemctl daemon-reload');
-    const back = scene.desired([{ name: 'web', image: web }]);
+    const back = scene.desired([webPod()]);
     expect(await scene.deploy(back)).toMatchObject({ outcome: 'committed' });
     await scene.board.waitFor(
       `systemctl list-units --all --plain --no-legend 'wherry-pod-shop*'`,
@@ -191,10 +199,7 @@ describe.each(everyKind)('on %s', (boardName) => {
         ['/usr/bin/busybox', 'sh', '-c', 'until [ -e /tmp/eat ]; do sleep 1; done; tail /dev/zero'],
         { app: { isolators: [{ name: 'resource/memory', value: { limit: '16Mi' } }] } },
       );
-      const desired = scene.desired([
-        { name: 'web', image: web },
-        { name: 'hog', image: hog },
-      ]);
+      const desired = scene.desired([webPod(), { name: 'hog', image: hog }]);
       expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
       const hogOf = (latest: DeviceReport) => latest.pods.find((pod) => pod.name === 'hog')?.apps[0];
       const { pid = 0 } =

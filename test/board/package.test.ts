@@ -246,7 +246,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
     );
   });
 
-  it('has a command line', async () => {
+  itOnce(name)('has a command line', async () => {
     expect(await board.check('wherry --help')).toContain('Usage: wherry');
   });
 
@@ -316,29 +316,32 @@ describe.each(everyRelease)('a package on %s', (name) => {
     expect(await board.journal('-u wherryd -o cat')).not.toContain('Warning');
   });
 
-  it('[C336] [C342] runs one supervisor, which a second one and SIGUSR1 do not disturb', async () => {
-    const pid = await mainPid('wherryd.service');
-    const second = (user: string, ...words: readonly string[]) =>
-      board.run(`setpriv --reuid=${user} node --jitless /usr/lib/wherry/wherryd.js ${words.join(' ')}`);
-    for (const [refused, why] of [
-      [
-        await second('root'),
-        'another wherryd runs with /var/lib/wherry; see "systemctl status wherryd.service"',
-      ],
-      [await second('root', '--help'), 'it takes no arguments'],
-      [await second('nobody'), '/var/lib/wherry cannot be locked'],
-    ] as const) {
-      expect(refused).toMatchObject({
-        status: 1,
-        stderr: expect.stringContaining(`wherryd: wherryd cannot run: ${why}`) as string,
-      });
-    }
-    await board.check(`kill -USR1 ${pid}; journalctl --sync`);
-    expect(await mainPid('wherryd.service')).toBe(pid);
-    expect(await board.journal('-u wherryd -o cat')).not.toContain('Debugger');
-  });
+  itOnce(name)(
+    '[C336] [C342] runs one supervisor, which a second one and SIGUSR1 do not disturb',
+    async () => {
+      const pid = await mainPid('wherryd.service');
+      const second = (user: string, ...words: readonly string[]) =>
+        board.run(`setpriv --reuid=${user} node --jitless /usr/lib/wherry/wherryd.js ${words.join(' ')}`);
+      for (const [refused, why] of [
+        [
+          await second('root'),
+          'another wherryd runs with /var/lib/wherry; see "systemctl status wherryd.service"',
+        ],
+        [await second('root', '--help'), 'it takes no arguments'],
+        [await second('nobody'), '/var/lib/wherry cannot be locked'],
+      ] as const) {
+        expect(refused).toMatchObject({
+          status: 1,
+          stderr: expect.stringContaining(`wherryd: wherryd cannot run: ${why}`) as string,
+        });
+      }
+      await board.check(`kill -USR1 ${pid}; journalctl --sync`);
+      expect(await mainPid('wherryd.service')).toBe(pid);
+      expect(await board.journal('-u wherryd -o cat')).not.toContain('Debugger');
+    },
+  );
 
-  it('[C343] starts and stops nothing that policy-rc.d forbids', async () => {
+  itOnce(name)('[C343] starts and stops nothing that policy-rc.d forbids', async () => {
     const pid = await mainPid('wherryd.service');
     const asked = '/run/policy-asked';
     await board.copyIn(Buffer.from(`#!/bin/sh\necho "$*" >>${asked}\nexit 101\n`), '/usr/sbin/policy-rc.d');
