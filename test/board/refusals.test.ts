@@ -350,13 +350,14 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
   it.each<[Record<string, unknown>, RefusalCode, object?]>([
     [{ user: 'nobody-here' }, 'pod-user-unknown'],
     [{ workingDirectory: '/nowhere' }, 'pod-manifest-invalid'],
+    [{ exec: ['/usr/bin/bussybox', 'true'] }, 'pod-app-missing'],
     [
       { mountPoints: [{ name: 'tools', path: '/usr/bin' }] },
       'pod-volume-invalid',
       { volumes: [{ name: 'tools', kind: 'empty' }] },
     ],
   ])(
-    '[C41] [C271] [C272] [C293] a pod that cannot be made from a good image is refused: %j, %s',
+    '[C41] [C271] [C272] [C293] [C376] a pod that cannot be made from a good image is refused: %j, %s',
     async (app, code, manifest) => {
       const image = await scene.image('busybox', ['/usr/bin/busybox', 'true'], { app });
       const object = `/var/lib/wherry/images/${image.id}.erofs`;

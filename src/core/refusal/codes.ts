@@ -86,7 +86,7 @@ export const refusalCodes = {
   // ---------------------------------------------------------------------------------------------
   'pod-manifest-invalid': ['pod', 'the pod manifest violates the specification'],
   'pod-image-unlisted': ['pod', 'an app uses an image that the desired state does not list'],
-  'pod-app-missing': ['pod', 'neither pod nor image names a program to run'],
+  'pod-app-missing': ['pod', 'neither pod nor image names a program to run, or its image does not have it'],
   'pod-volume-invalid': [
     'pod',
     'a mount has no volume, a volume has no source or hides the program of its app, or a kept volume cannot get its limit',

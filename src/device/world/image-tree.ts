@@ -17,6 +17,15 @@ export interface FoundInImage {
   readonly status: Stats;
 }
 
+/** Where the resolution of a path ended. */
+interface Reached {
+  /** The path without links; its last components may be missing in the image. */
+  readonly place: string;
+  readonly links: readonly string[];
+  /** The uppermost layer that has the place; undefined if none has it. */
+  readonly layer?: string;
+}
+
 /**
  * Resolves a path in an image's tree as the kernel does for the app: links are relative to the
  * image's root and never lead out of it.
@@ -33,12 +42,36 @@ export async function findInImage(
   path: string,
   links: 'follow' | 'stop' = 'follow',
 ): Promise<FoundInImage | undefined> {
+  const reached = await follow(roots, path, links);
+  if (reached?.layer === undefined) return undefined;
+  const file = join(reached.layer, reached.place);
+  return { path: reached.place, file, links: reached.links, status: await lstat(file) };
+}
+
+/**
+ * Where a path leads that the image may lack: past every link on the way, also one whose target is
+ * missing.
+ *
+ * @returns undefined for links in a circle
+ */
+export async function placeInImage(
+  roots: readonly string[],
+  path: string,
+): Promise<Omit<Reached, 'layer'> | undefined> {
+  return await follow(roots, path, 'follow');
+}
+
+async function follow(
+  roots: readonly string[],
+  path: string,
+  links: 'follow' | 'stop',
+): Promise<Reached | undefined> {
   const pending = componentsOf(path).reverse();
   // The directories down to the current one, each with the layers that contain it.
   const trail = [{ name: '', layers: roots }];
   const followed: string[] = [];
   const pathOf = (...names: readonly string[]) =>
-    `/${[...trail.slice(1).map(({ name }) => name), ...names].join('/')}`;
+    join('/', ...trail.slice(1).map(({ name }) => name), ...names);
   while (pending.length > 0) {
     const name = pending.pop() ?? '';
     if (name === '..') {
@@ -48,8 +81,7 @@ export async function findInImage(
     }
     const found = await layersWith(trail, name);
     const top = found[0];
-    if (top === undefined) return undefined;
-    if (top.status.isSymbolicLink() && links === 'follow') {
+    if (top?.status.isSymbolicLink() === true && links === 'follow') {
       followed.push(pathOf(name));
       if (followed.length > maxLinks) return undefined;
       const target = await readlink(join(top.layer, ...trail.map((step) => step.name), name));
@@ -58,15 +90,12 @@ export async function findInImage(
       if (target.startsWith('/')) trail.length = 1;
       continue;
     }
-    if (pending.length > 0 && !top.status.isDirectory()) return undefined;
+    if (top === undefined || (pending.length > 0 && !top.status.isDirectory()))
+      return { place: pathOf(name, ...pending.reverse()), links: followed };
     trail.push({ name, layers: found.map(({ layer }) => layer) });
   }
-  if (trail.length === 1) return undefined; // the root itself
-  const layer = trail.at(-1)?.layers[0];
-  if (layer === undefined) return undefined;
-  const reached = pathOf();
-  const file = join(layer, reached);
-  return { path: reached, file, links: followed, status: await lstat(file) };
+  const layer = trail.length === 1 ? undefined : trail.at(-1)?.layers[0]; // the root itself is in none
+  return { place: pathOf(), links: followed, ...(layer === undefined ? {} : { layer }) };
 }
 
 /**

@@ -1,11 +1,11 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { elfHeadBytes, elfTarget, hasElfMagic, readElfHeader } from './elf.ts';
 import { type App, isWithin, type PodApp } from '../../image/appc/index.ts';
 import { appPath, type EmptyMount } from '../pod/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import { findInImage, type FoundInImage } from './image-tree.ts';
+import { findInImage, type FoundInImage, placeInImage } from './image-tree.ts';
 
 /** An app and the image that it runs in. */
 export interface AppInImage {
@@ -30,15 +30,16 @@ const maxFirstLine = 256;
 const runtimePaths = ['/proc', '/sys', '/dev'];
 
 /**
- * Refuses an app that cannot start, before any running pod is touched: its program is for another
- * machine, whatever the labels of its image, or an empty volume is mounted over it. It checks the
- * program of the app and of its event handlers, found as the runtime finds it (`PATH`, working
- * directory), the interpreter of a script, and the loader of an ELF program.
+ * Refuses an app that cannot start, before any running pod is touched: its program is missing, may
+ * not be executed or is for another machine, whatever the labels of its image, or an empty volume
+ * is mounted over it. It checks the program of the app and of its event handlers, found as the
+ * runtime finds it (`PATH`, working directory), the interpreter of a script, and the loader of an
+ * ELF program.
  *
- * A program that is not in the image, or that another volume hides, is not checked: that volume may
- * have one, or its start fails.
+ * A program that another volume hides, or that a program before it may make, is not checked: its
+ * start may fail.
  *
- * @throws Refusal `image-arch-mismatch`, `pod-volume-invalid`
+ * @throws Refusal `pod-app-missing`, `image-arch-mismatch`, `pod-volume-invalid`
  */
 export async function checkPrograms(check: ProgramsToCheck): Promise<void> {
   const { exec, eventHandlers } = check.app;
@@ -47,15 +48,25 @@ export async function checkPrograms(check: ProgramsToCheck): Promise<void> {
   for (const handler of eventHandlers) {
     // A post-stop handler begins after the app, which may have filled the volume.
     const isFirst = handler.name === 'pre-start';
-    await checkCommand({ ...check, empty: isFirst ? check.empty : [] }, handler.exec);
+    await checkCommand({ ...check, isFirst, empty: isFirst ? check.empty : [] }, handler.exec);
   }
-  await checkCommand({ ...check, empty }, exec);
+  await checkCommand({ ...check, isFirst: !hasPreStart, empty }, exec);
 }
 
-async function checkCommand(check: ProgramsToCheck, [name]: readonly string[]): Promise<void> {
-  const program = name === undefined ? undefined : await findProgram(check, name);
-  if (program === undefined) return;
-  refuseHidden(check, program, `its program ${program.path}`);
+/** A program to check, and whether no other program of the app runs before it. */
+interface Check extends ProgramsToCheck {
+  readonly isFirst: boolean;
+}
+
+async function checkCommand(check: Check, [name]: readonly string[]): Promise<void> {
+  if (name === undefined) return;
+  const program = await findProgram(check, name);
+  if (program === 'absent') {
+    const where = name.includes('/') ? '' : `, in no directory of PATH (${appPath(check.app)})`;
+    refuseAbsent(check, `its program ${name}`, `it is not in its image${where}`);
+  }
+  if (typeof program === 'string') return;
+  refuseUnusable(check, program, `its program ${program.path}`);
   await checkProgram(check, program);
 }
 
@@ -64,35 +75,35 @@ interface SeenFile extends FoundInImage {
   readonly hiddenBy?: EmptyMount | undefined;
 }
 
+/** A file; or that none is there; or that a volume or the runtime may have one there. */
+type Seen = SeenFile | 'absent' | 'unknown';
+
 /** As execvp(3) does: a name with a slash is a path, any other is searched in `PATH`. */
-async function findProgram(check: ProgramsToCheck, name: string): Promise<SeenFile | undefined> {
+async function findProgram(check: ProgramsToCheck, name: string): Promise<Seen> {
   const { app } = check;
   const absolute = (path: string) => (path.startsWith('/') ? path : `${app.workingDirectory}/${path}`);
   if (name.includes('/')) return await seenAt(check, absolute(name));
-  let hidden: SeenFile | undefined;
-  let mayBeElsewhere = false;
+  let otherwise: Seen = 'absent';
   for (const directory of appPath(app).split(':')) {
-    const path = `${absolute(directory)}/${name}`;
-    const seen = await seenAt(check, path);
-    mayBeElsewhere ||=
-      seen === undefined && (await coverOf(check, await placeOf(check.roots, path))) === 'unknown';
-    if (seen?.status.isFile() !== true || (seen.status.mode & 0o111) === 0) continue;
+    const seen = await seenAt(check, `${absolute(directory)}/${name}`);
+    if (seen === 'unknown') otherwise = seen;
+    if (typeof seen === 'string' || !seen.status.isFile() || (seen.status.mode & 0o111) === 0) continue;
     if (seen.hiddenBy === undefined) return seen;
-    hidden ??= seen;
+    if (otherwise === 'absent') otherwise = seen;
   }
-  return mayBeElsewhere ? undefined : hidden;
+  return otherwise;
 }
 
-/** A file of the image; undefined if a volume that may have content, or the runtime, is over it. */
-async function seenAt(check: ProgramsToCheck, path: string): Promise<SeenFile | undefined> {
+async function seenAt(check: ProgramsToCheck, path: string): Promise<Seen> {
+  const reached = await placeInImage(check.roots, path);
+  if (reached === undefined) return 'absent'; // links in a circle
   const found = await findInImage(check.roots, path);
-  if (found === undefined) return undefined;
-  for (const place of [...found.links, found.path]) {
+  for (const place of [...reached.links, reached.place]) {
     const hiddenBy = await coverOf(check, place);
-    if (hiddenBy === 'unknown') return undefined;
-    if (hiddenBy !== undefined) return { ...found, hiddenBy };
+    if (hiddenBy === 'unknown') return 'unknown';
+    if (hiddenBy !== undefined) return found === undefined ? 'absent' : { ...found, hiddenBy };
   }
-  return found;
+  return found ?? 'absent';
 }
 
 /** What is mounted over a place in the image. */
@@ -103,12 +114,20 @@ async function coverOf(check: ProgramsToCheck, place: string): Promise<EmptyMoun
   return (await targetsOf(check)).some((target) => `${place}/`.startsWith(target)) ? 'unknown' : undefined;
 }
 
-function refuseHidden({ podApp }: ProgramsToCheck, { status, hiddenBy }: SeenFile, what: string): void {
-  if (hiddenBy === undefined || !status.isFile()) return;
-  throw new Refusal(
-    'pod-volume-invalid',
-    `app ${podApp.name}: the volume ${hiddenBy.volume.name} at ${hiddenBy.target} is empty when it starts and hides ${what}; mount the volume elsewhere`,
-  );
+/** Refuses a file that is hidden, or that the kernel would not execute. */
+function refuseUnusable(check: Check, { status, hiddenBy }: SeenFile, what: string): void {
+  if (hiddenBy !== undefined && status.isFile())
+    throw new Refusal(
+      'pod-volume-invalid',
+      `app ${check.podApp.name}: the volume ${hiddenBy.volume.name} at ${hiddenBy.target} is empty when it starts and hides ${what}; mount the volume elsewhere`,
+    );
+  if (!status.isFile()) refuseAbsent(check, what, 'it is not a file');
+  if ((status.mode & 0o111) === 0) refuseAbsent(check, what, 'its mode does not allow it; chmod +x');
+}
+
+/** Refuses a program that is not there, unless an earlier program of the app may make it. */
+function refuseAbsent({ podApp, isFirst }: Check, what: string, why: string): void {
+  if (isFirst) throw new Refusal('pod-app-missing', `app ${podApp.name}: cannot execute ${what}: ${why}`);
 }
 
 /** Where the runtime and volumes are mounted, each with a slash at its end. */
@@ -120,9 +139,7 @@ async function targetsOf({ roots, podApp, app }: AppInImage): Promise<readonly s
 
 /** A path without the links of the image; its last components may be missing there. */
 async function placeOf(roots: readonly string[], path: string): Promise<string> {
-  const found = await findInImage(roots, path);
-  if (found !== undefined || dirname(path) === path) return found?.path ?? path;
-  return join(await placeOf(roots, dirname(path)), basename(path));
+  return (await placeInImage(roots, path))?.place ?? path;
 }
 
 /**
@@ -146,23 +163,23 @@ export async function checkWorkingDirectory(check: AppInImage): Promise<void> {
   );
 }
 
-async function checkProgram(check: ProgramsToCheck, program: SeenFile): Promise<void> {
+async function checkProgram(check: Check, program: SeenFile): Promise<void> {
   const interpreter = scriptInterpreter(await readHead(program));
   const run = interpreter === undefined ? program : await neededBy(check, program, interpreter);
   if (run === undefined) return;
   const loader = checkHeader(check, run, await readHead(run));
-  const loads = loader === undefined ? undefined : await neededBy(check, run, loader);
+  if (loader?.startsWith('/') !== true) return;
+  const loads = await neededBy(check, run, loader);
   if (loads !== undefined) checkHeader(check, loads, await readHead(loads));
 }
 
 /** The interpreter of a script, or the loader of a program. */
-async function neededBy(
-  check: ProgramsToCheck,
-  program: SeenFile,
-  path: string,
-): Promise<SeenFile | undefined> {
+async function neededBy(check: Check, program: SeenFile, path: string): Promise<SeenFile | undefined> {
   const needed = await seenAt(check, path);
-  if (needed !== undefined) refuseHidden(check, needed, `${needed.path}, which ${program.path} needs`);
+  const what = `${typeof needed === 'string' ? path : needed.path}, which ${program.path} needs`;
+  if (needed === 'absent') refuseAbsent(check, what, 'it is not in its image');
+  if (typeof needed === 'string') return undefined;
+  refuseUnusable(check, needed, what);
   return needed;
 }
 
