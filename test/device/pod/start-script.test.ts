@@ -49,6 +49,7 @@ it('starts the app after the message to systemd', async () => {
 });
 
 it('starts the app although the script is killed right after the message', async () => {
-  await start('kill -KILL $PPID');
+  // Both sides of the pipe exist by the time that a real message arrives.
+  await start('until [ "$(wc -w </proc/$PPID/task/$PPID/children)" = 2 ]; do :; done; kill -KILL $PPID');
   await expect.poll(() => existsSync(at('started'))).toBe(true);
 });
