@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chmod, chown, mkdir, rmdir, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import type { DeployedPod } from '../deploy/index.ts';
+import { type DeployedPod, unitsOfService } from '../deploy/index.ts';
 import { type CompiledPod, podsTargetText } from '../pod/index.ts';
 import { type Disk, writeDurable } from '../store/index.ts';
 import { escapeUnitPath } from '../systemd/index.ts';
@@ -31,7 +31,7 @@ const sumsName = 'sha256sums';
  * Names that the compiler gives to units (pod/places.ts); units of an administrator do not match.
  */
 const generated =
-  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|wherry-(timer-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.timer|run-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.target)|run-wherry-(images|volumes)-.*\.mount)$/;
+  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe|secrets)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|wherry-(timer-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.timer|run-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.target)|run-wherry-(secrets|(images|volumes)-.*)\.mount)$/;
 
 /**
  * The files of pods. A pod's own directory has a copy of its units, from which a lost unit file is
@@ -169,7 +169,7 @@ export class PodFiles {
    */
   async enable(pods: readonly DeployedPod[]): Promise<void> {
     const units = pods.flatMap(({ timer, services }) =>
-      timer === undefined ? services.map(({ unit }) => unit) : [timer],
+      timer === undefined ? services.flatMap(unitsOfService) : [timer],
     );
     const text = Buffer.from(podsTargetText(units));
     const place = join(this.places.units, podsTarget);
@@ -245,6 +245,14 @@ export class PodFiles {
     }
   }
 
+  /** Removes the values that were delivered to pods that are not among `kept`, from memory. */
+  async removeSecrets(kept: readonly DeployedPod[]): Promise<void> {
+    const secrets = join(dirname(this.places.mounts), 'secrets');
+    for (const uuid of await this.disk.list(secrets)) {
+      if (!kept.some((pod) => pod.uuid === uuid)) await this.disk.remove(join(secrets, uuid));
+    }
+  }
+
   /** The same for volumes with a limit whose mount units are not among `kept`. */
   async removeVolumePoints(kept: ReadonlySet<string>): Promise<void> {
     const volumes = join(dirname(this.places.mounts), 'volumes');
@@ -294,9 +302,10 @@ export class PodFiles {
 
 /** Every unit file of a pod. */
 function unitsOf(pod: DeployedPod): string[] {
-  const services = pod.services.flatMap(({ unit, probe }) =>
-    probe?.ask.kind === 'exec' ? [unit, probe.ask.unit] : [unit],
-  );
+  const services = pod.services.flatMap((service) => [
+    ...unitsOfService(service),
+    ...(service.probe?.ask.kind === 'exec' ? [service.probe.ask.unit] : []),
+  ]);
   return [pod.slice, ...services, ...pod.mounts, ...(pod.timer === undefined ? [] : [pod.timer])];
 }
 

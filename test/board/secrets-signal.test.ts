@@ -1,0 +1,200 @@
+import { createHash } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DeploymentEvent } from '../../src/wire/report/index.ts';
+import {
+  decodeEnvelope,
+  type DesiredState,
+  secretDigest,
+  type SecretValue,
+} from '../../src/wire/trust/index.ts';
+import { encryptMessage } from '../../src/wire/trust/sign.ts';
+import { oneBoard } from './board-choice.ts';
+import { expectNowhere, secretValue } from './planted.ts';
+import { type BuiltImage, Scene } from './scene.ts';
+
+/** What the app logs in place of the value. */
+function sum({ value }: SecretValue): string {
+  return createHash('md5').update(value).digest('hex');
+}
+
+/** It reads its secret at its start and at each signal, and ends if the value is a broken one. */
+const reads = `look() {
+  read -r value </run/secrets/db-password || :
+  case $value in broken*) exit 3 ;; esac
+  echo "$1 $(/bin/busybox md5sum /run/secrets/db-password)"
+}
+trap 'look again' HUP
+look first
+while :; do /bin/busybox sleep 1; done`;
+
+describe.each(oneBoard)('on %s', (boardName) => {
+  let scene: Scene;
+  let image: BuiltImage;
+  let deviceKey: string;
+  const first = secretValue('db-password');
+  const rotated = secretValue('db-password');
+  const undone = secretValue('db-password');
+  const broken = secretValue('db-password', 'broken');
+  const last = secretValue('db-password');
+  const policy = { probationSeconds: 3, reconnectWindowSeconds: 1, limits: 'best-effort' as const };
+
+  const app = (name: string, script: string, annotations: Record<string, string>) => ({
+    name,
+    image: { id: image.id, name: image.name },
+    app: { exec: ['/bin/busybox', 'sh', '-c', script], user: '1000', group: '1001' },
+    annotations: Object.entries(annotations).map(([key, value]) => ({ name: `wherry/${key}`, value })),
+  });
+  const signalled = { secrets: 'db-password:0440', 'secrets-signal': 'SIGHUP' };
+  const desired = (secret: SecretValue, overrides: Partial<DesiredState> = {}): DesiredState =>
+    scene.desired(
+      [
+        {
+          name: 'shop',
+          image,
+          manifest: {
+            apps: [
+              app('reader', reads, signalled),
+              app('deaf', 'while :; do /bin/busybox sleep 1; done', signalled),
+              app('other', reads, { secrets: 'db-password' }),
+              app('plain', 'while :; do /bin/busybox sleep 1; done', {}),
+            ],
+          },
+        },
+      ],
+      {
+        secrets: [{ name: secret.name, digest: secretDigest(secret) }],
+        policy,
+        ...overrides,
+      },
+    );
+  const send = async (state: DesiredState, ...secrets: readonly SecretValue[]): Promise<void> => {
+    const { payload, signatures } = decodeEnvelope(await scene.sign(state));
+    await scene.send(await encryptMessage({ payload, signatures, secrets }, [deviceKey]));
+  };
+  const deploy = async (
+    state: DesiredState,
+    ...secrets: readonly SecretValue[]
+  ): Promise<DeploymentEvent> => {
+    await send(state, ...secrets);
+    return await scene.answer(state.version);
+  };
+  /** App → process ID, from systemd. */
+  const pids = async (): Promise<Record<string, string>> => {
+    const shown = await scene.board.check(
+      "systemctl show --state=active -p Id,MainPID 'wherry-pod-shop.*.service'",
+    );
+    const units = shown
+      .split('\n\n')
+      .map((block) =>
+        [/^Id=.*-([a-z]+)(?:\.\w+)?\.service$/m, /^MainPID=(\d+)$/m].map((form) => form.exec(block)?.[1]),
+      );
+    return Object.fromEntries(
+      units.flatMap(([name, pid]) => (name === undefined || pid === undefined ? [] : [[name, pid]])),
+    );
+  };
+  const inReader = async (command: string): Promise<string> =>
+    (await scene.board.check(`cd /proc/${(await pids())['reader']}/root && ${command}`)).trim();
+  /** Waits until the newest line of the reader is this one. */
+  const readerSays = async (line: string): Promise<void> => {
+    await scene.board.waitFor('journalctl --no-pager -o cat -n 1 -t reader', ({ stdout }) =>
+      stdout.startsWith(line),
+    );
+  };
+
+  beforeAll(async () => {
+    scene = await Scene.start(boardName);
+    await scene.board.check('wherry key init');
+    deviceKey = await scene.board.check('wherry key show');
+    image = await scene.image('busybox', ['/bin/busybox', 'sleep', '100000'], {
+      app: { user: '1000', group: '1001' },
+    });
+  });
+  afterAll(() => scene.stop());
+
+  it('[C353] delivers a new value into a running app and signals it, without a restart', async () => {
+    expect(await deploy(desired(first), first)).toMatchObject({ outcome: 'committed' });
+    await readerSays(`first ${sum(first)}`);
+    expect(await inReader('ls -ln run/secrets')).toMatch(/^-r--r----- +1 1000 +1001 .* db-password$/m);
+    expect(await inReader('cat /proc/$(echo $PWD | cut -d/ -f3)/mounts')).toMatch(
+      / \/run\/secrets ramfs ro,/,
+    );
+    const before = await pids();
+    expect(Object.keys(before).sort()).toEqual(['deaf', 'other', 'plain', 'reader']);
+    expect(await deploy(desired(rotated), rotated)).toMatchObject({ outcome: 'committed' });
+    await readerSays(`again ${sum(rotated)}`);
+    const after = await pids();
+    expect(after).toMatchObject({ reader: before['reader'], plain: before['plain'] });
+    expect(await inReader('cat run/secrets/db-password')).toBe(rotated.value.toString());
+    // Without a handler the signal would end it; without a signal it is another unit.
+    expect(after['deaf']).toMatch(/^[1-9]/);
+    expect(after['deaf']).not.toBe(before['deaf']);
+    expect(after['other']).not.toBe(before['other']);
+    const units = await scene.board.check('cd /etc/systemd/system; ls -d wherry-secrets-* | grep -c reader');
+    expect(units.trim()).toBe('1');
+  });
+
+  it('[C353] lets nobody on the device but root and the app read a delivered value', async () => {
+    const looks = await scene.board.run(
+      'setpriv --reuid=1000 --regid=1001 --clear-groups sh -c "ls /run/wherry/secrets /run/wherry/secrets/*/reader"',
+    );
+    expect(looks.status).not.toBe(0);
+    expect(await scene.board.check('findmnt -no FSTYPE /run/wherry/secrets')).toBe('ramfs\n');
+  });
+
+  it('[C354] brings the old value back into the running app when the version fails', async () => {
+    const before = await pids();
+    // Another pod fails in the probation, after the signal.
+    const failing = scene.desired([
+      ...[{ name: 'bad', image, manifest: { apps: [app('main', 'exit 1', {})] } }],
+    ]);
+    const state = desired(undone);
+    const both = { ...state, pods: [...state.pods, ...failing.pods] };
+    expect(await deploy(both, undone)).toMatchObject({ outcome: 'rolled-back', code: 'probation-failed' });
+    await readerSays(`again ${sum(rotated)}`);
+    const said = await scene.board.check('journalctl --no-pager -o cat -n 2 -t reader');
+    expect(said).toMatch(new RegExp(`^again ${sum(undone)} .*\nagain ${sum(rotated)} `));
+    expect(await inReader('cat run/secrets/db-password')).toBe(rotated.value.toString());
+    expect(await pids()).toMatchObject({ reader: before['reader'], plain: before['plain'] });
+  });
+
+  it('[C354] rolls a value back under which the app ends', async () => {
+    const rolledBack = { outcome: 'rolled-back', code: 'probation-failed' };
+    expect(await deploy(desired(broken), broken)).toMatchObject(rolledBack);
+    await readerSays(`first ${sum(rotated)}`);
+    expect(await inReader('cat run/secrets/db-password')).toBe(rotated.value.toString());
+  });
+
+  it('[C355] starts with the committed values at boot, without wherryd, also in a probation', async () => {
+    const probing = desired(last, { policy: { ...policy, probationSeconds: 900 } });
+    await send(probing, last);
+    await readerSays(`again ${sum(last)}`);
+    await scene.board.check('systemctl disable wherryd; sync');
+    await scene.board.reboot();
+    await readerSays(`first ${sum(rotated)}`);
+    expect(await scene.board.run('systemctl is-active wherryd')).toMatchObject({ stdout: 'inactive\n' });
+    expect(await inReader('cat run/secrets/db-password')).toBe(rotated.value.toString());
+    // The deployment continues, in the app that the boot has started.
+    const { reader } = await pids();
+    await scene.board.check('systemctl enable --now wherryd');
+    await readerSays(`again ${sum(last)}`);
+    expect(await pids()).toMatchObject({ reader });
+    expect(await deploy(desired(last), last)).toMatchObject({ outcome: 'committed' });
+    expect(await pids()).toMatchObject({ reader });
+  });
+
+  it('[C353] gives a new value to an app that was stopped, at its next start', async () => {
+    await scene.board.check("systemctl stop 'wherry-pod-shop.*-reader.service'");
+    expect(await deploy(desired(first), first)).toMatchObject({ outcome: 'committed' });
+    await readerSays(`first ${sum(first)}`);
+  });
+
+  it('[C155] leaves no value anywhere else, and none in memory without its pod', async () => {
+    await expectNowhere(scene, [first, rotated, undone, broken, last]);
+    const state = scene.desired([{ name: 'plain', image }]);
+    expect(await deploy(state)).toMatchObject({ outcome: 'committed' });
+    const left = await scene.board.run(
+      "findmnt /run/wherry/secrets; ls /run/wherry/secrets /etc/systemd/system | grep -E 'secrets-|-secrets|^[0-9a-f]{8}-'; systemctl list-units --all --plain --no-legend 'wherry-secrets-*' run-wherry-secrets.mount",
+    );
+    expect(left.stdout).toBe('');
+  }, 1_200_000);
+});
