@@ -27,6 +27,9 @@ trap 'look again' HUP
 look first
 while :; do /bin/busybox sleep 1; done`;
 
+/** It has no handler for the signal. */
+const deaf = 'while :; do /bin/busybox sleep 1; done';
+
 describe.each(oneBoard)('on %s', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;
@@ -54,12 +57,14 @@ describe.each(oneBoard)('on %s', (boardName) => {
           manifest: {
             apps: [
               app('reader', reads, signalled),
-              app('deaf', 'while :; do /bin/busybox sleep 1; done', signalled),
+              app('deaf', deaf, signalled),
               app('other', reads, { secrets: 'db-password' }),
-              app('plain', 'while :; do /bin/busybox sleep 1; done', {}),
+              app('plain', deaf, {}),
             ],
           },
         },
+        // The first process of a PID namespace, for which the kernel drops the signal.
+        { name: 'lone', image, manifest: { apps: [app('main', deaf, signalled)] } },
       ],
       {
         secrets: [{ name: secret.name, digest: secretDigest(secret) }],
@@ -125,10 +130,24 @@ describe.each(oneBoard)('on %s', (boardName) => {
     const after = await pids();
     expect(after).toMatchObject({ reader: before['reader'], plain: before['plain'] });
     expect(await inReader('cat run/secrets/db-password')).toBe(rotated.value.toString());
-    // Without a handler the signal would end it; without a signal it is another unit.
+    expect(after['other']).not.toBe(before['other']);
+    // Without a handler an app is restarted, neither ended nor left with the old value.
     expect(after['deaf']).toMatch(/^[1-9]/);
     expect(after['deaf']).not.toBe(before['deaf']);
-    expect(after['other']).not.toBe(before['other']);
+    const restarted = await scene.board.check('journalctl --no-pager -o cat -t wherry-secrets');
+    expect(
+      restarted
+        .replaceAll(/\.[0-9a-f]{8}/g, '')
+        .split('\n')
+        .sort(),
+    ).toEqual([
+      '',
+      'wherry-pod-lone-main.service has no handler for signal 1 and is restarted',
+      'wherry-pod-shop-deaf.service has no handler for signal 1 and is restarted',
+    ]);
+    expect(await scene.board.check("systemctl show -P NRestarts 'wherry-pod-*.service'")).not.toMatch(
+      /[1-9]/,
+    );
     const units = await scene.board.check('cd /etc/systemd/system; ls -d wherry-secrets-* | grep -c reader');
     expect(units.trim()).toBe('1');
   });
@@ -179,6 +198,45 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await readerSays(`again ${sum(last)}`);
     expect(await pids()).toMatchObject({ reader });
     expect(await deploy(desired(last), last)).toMatchObject({ outcome: 'committed' });
+    expect(await pids()).toMatchObject({ reader });
+  });
+
+  it('[C353] gives a new value to an app that waits for a restart, at its end', async () => {
+    await scene.board.check(
+      `mount --bind /bin/false /usr/bin/crun
+      systemctl kill --kill-whom=main -s KILL 'wherry-pod-shop.*-reader.service'`,
+    );
+    const is =
+      (state: string) =>
+      ({ stdout }: { stdout: string }) =>
+        stdout === `${state}\n`;
+    const state = "systemctl show -P SubState 'wherry-pod-shop.*-reader.service'";
+    await scene.board.waitFor(state, is('auto-restart'));
+    const next = desired(rotated);
+    await send(next, rotated);
+    await scene.board.waitFor(
+      'cat /run/wherry/secrets/*/reader/db-password',
+      ({ stdout }) => stdout === rotated.value.toString(),
+    );
+    await scene.board.check('umount /usr/bin/crun');
+    expect(await scene.answer(next.version)).toMatchObject({ outcome: 'committed' });
+    await readerSays(`first ${sum(rotated)}`);
+  });
+
+  it('[C354] keeps the values of a running app when new ones cannot be decrypted', async () => {
+    const { reader } = await pids();
+    await scene.board.check('wherry lock add wait --reason test');
+    const next = desired(undone);
+    await send(next, undone);
+    await scene.report(({ deployment }) => deployment?.phase === 'wait');
+    await scene.board.check(
+      `echo damaged >/var/lib/wherry/secrets/${secretDigest(undone)}.cred; wherry lock rm wait`,
+    );
+    expect(await scene.answer(next.version)).toMatchObject({
+      ...{ outcome: 'rolled-back', code: 'activation-failed' },
+      message: expect.stringMatching(/the secrets of app .* were not delivered \(failed\)/) as string,
+    });
+    expect(await inReader('cat run/secrets/db-password')).toBe(rotated.value.toString());
     expect(await pids()).toMatchObject({ reader });
   });
 

@@ -90,8 +90,9 @@ export function compileDelivery(input: {
       RestartSec: 1,
       RestartSteps: 4,
       RestartMaxDelaySec: 30,
-      // To give files to their user, to signal the app, and to see whether it waits for the signal.
-      CapabilityBoundingSet: ['CAP_CHOWN', 'CAP_KILL', 'CAP_SYS_PTRACE'],
+      // To give files to their user, to signal the app, and to read in /proc whether it waits for
+      // the signal.
+      CapabilityBoundingSet: ['CAP_CHOWN', 'CAP_DAC_READ_SEARCH', 'CAP_KILL', 'CAP_SYS_PTRACE'],
       StandardInput: 'null',
       SyslogIdentifier: 'wherry-secrets',
       LogExtraFields: { WHERRY_POD: podName },
