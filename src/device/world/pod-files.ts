@@ -83,6 +83,13 @@ export class PodFiles {
       this.isUnsynced = true;
     }
     for (const { path, content, mode } of pod.files) await putSummed(path, content, mode);
+    // The running set may have other units of the same pod: those of other values of secrets. A
+    // rollback returns to them.
+    const names = new Set(pod.units.map(({ name }) => `units/${name}`));
+    for (const [path, sum] of await this.readSums(pod)) {
+      if (!path.startsWith('units/') || names.has(path)) continue;
+      if ((await this.disk.look(join(home, path))) !== undefined) sums.push(`${sum}  ${path}\n`);
+    }
     // Last, so that a list that was cut off lacks a unit.
     for (const { name, text } of pod.units) {
       await putSummed(`units/${name}`, text, 0o644);
@@ -97,7 +104,9 @@ export class PodFiles {
     const sums = await this.sums(pod);
     if (sums === undefined) return [join(home, sumsName)];
     const damaged: string[] = [];
+    const units = new Set(unitsOf(pod).map((name) => `units/${name}`));
     for (const [path, sum] of sums) {
+      if (path.startsWith('units/') && !units.has(path)) continue;
       const bytes = await this.read(join(home, path));
       if (bytes === undefined || sha256(bytes) !== sum) damaged.push(join(home, path));
     }
@@ -106,12 +115,16 @@ export class PodFiles {
 
   /** Checksums by path below the directory of the pod; undefined when the list is damaged. */
   private async sums(pod: DeployedPod): Promise<ReadonlyMap<string, string> | undefined> {
+    const sums = await this.readSums(pod);
+    return unitsOf(pod).every((name) => sums.has(`units/${name}`)) ? sums : undefined;
+  }
+
+  private async readSums(pod: Pick<DeployedPod, 'uuid'>): Promise<ReadonlyMap<string, string>> {
     const bytes = (await this.read(join(this.places.pods, pod.uuid, sumsName))) ?? '';
     const lines = Buffer.from(bytes)
       .toString('utf8')
       .matchAll(/^([0-9a-f]{64}) {2}(.+)$/gm);
-    const sums = new Map([...lines].map(([, sum = '', path = '']) => [path, sum]));
-    return unitsOf(pod).every((name) => sums.has(`units/${name}`)) ? sums : undefined;
+    return new Map([...lines].map(([, sum = '', path = '']) => [path, sum]));
   }
 
   /** Undefined for a file that is missing or cannot be read. */
@@ -199,12 +212,18 @@ export class PodFiles {
 
   /**
    * Removes the units that only `pods` have; units that `kept` share stay. Collection removes the
-   * pods' directories.
+   * directories of other pods.
    */
   async remove(pods: readonly DeployedPod[], kept: readonly DeployedPod[]): Promise<void> {
     const shared = new Set(kept.flatMap(unitsOf));
-    for (const unit of pods.flatMap(unitsOf)) {
-      if (!shared.has(unit)) await this.removeUnit(unit);
+    for (const pod of pods) {
+      const isKept = kept.some(({ uuid }) => uuid === pod.uuid);
+      for (const unit of unitsOf(pod)) {
+        if (shared.has(unit)) continue;
+        await this.removeUnit(unit);
+        // Collection leaves the directory of a pod that runs with other values of secrets.
+        if (isKept) await this.disk.remove(join(this.places.pods, pod.uuid, 'units', unit));
+      }
     }
   }
 

@@ -186,6 +186,30 @@ describe('the files of a pod', () => {
     expect(existsSync(unit(delivery))).toBe(true);
   });
 
+  it('of other values of secrets do not damage those of the running pod [C354]', async () => {
+    const withValues = (revision: string): CompiledPod => {
+      const delivery = `wherry-secrets-web.one-main.${revision}.service`;
+      const one = pod('one');
+      const services = one.services.map((service) => ({ ...service, delivery }));
+      return { ...one, services, units: [...one.units, { name: delivery, text: '[Service]\n' }] };
+    };
+    const copies = () => readdirSync(join(root, 'pods/one/units')).filter((name) => /secrets/.test(name));
+    const [old, next] = [withValues('aaaaaaaa'), withValues('bbbbbbbb')];
+    await files.write(old);
+    await files.write(next);
+    // A rollback, and a repair after it.
+    await files.remove([next], [old]);
+    expect(await files.damaged(old)).toEqual([]);
+    rmSync(unit('wherry-secrets-web.one-main.aaaaaaaa.service'));
+    expect(await files.repair(old)).toBe(true);
+    expect(copies()).toEqual(['wherry-secrets-web.one-main.aaaaaaaa.service']);
+    // A commit.
+    await files.write(next);
+    await files.remove([old], [next]);
+    expect(await files.damaged(next)).toEqual([]);
+    expect(copies()).toEqual(['wherry-secrets-web.one-main.bbbbbbbb.service']);
+  });
+
   it('[C296] are removed except those that another pod shares', async () => {
     await files.write(pod('one'));
     await files.write(pod('two'));
