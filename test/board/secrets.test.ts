@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AcName } from '../../src/image/appc/index.ts';
 import { type DeploymentEvent, groupTopic } from '../../src/wire/report/index.ts';
@@ -10,20 +9,8 @@ import {
 } from '../../src/wire/trust/index.ts';
 import { encryptMessage, generateDeviceKey } from '../../src/wire/trust/sign.ts';
 import { oneBoard } from './board-choice.ts';
+import { expectNowhere, secretValue } from './planted.ts';
 import { type BuiltImage, fleet, Scene } from './scene.ts';
-
-/** A value of a secret that no file holds by chance. */
-function secretValue(name: string): SecretValue {
-  const value = Buffer.from(`planted-${randomBytes(12).toString('hex')}`);
-  return { name: name as AcName, salt: randomBytes(32), value };
-}
-
-/** The same bytes in the forms in which a program may have written them. */
-function formsOf({ value }: SecretValue): readonly string[] {
-  const bytes = Buffer.from(value);
-  // The first third of Base64 depends on where the value begins; the middle of one does not.
-  return [bytes.toString(), bytes.toString('hex'), bytes.toString('base64').slice(0, 32)];
-}
 
 describe.each(oneBoard)('on %s', (boardName) => {
   let scene: Scene;
@@ -227,38 +214,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
   });
 
   it('leaves no value on the disk, in the journal, in units, environments, reports or the broker [C155]', async () => {
-    await scene.board.check('sync');
-    const patterns = [password, rotated, other].flatMap(formsOf);
-    await scene.board.copyIn(Buffer.from(`${patterns.join('\n')}\n`), '/run/patterns');
-    const search = async (command: string): Promise<string> => {
-      const { status, stdout } = await scene.board.run(command, { timeoutMs: 600_000 });
-      // A search that was cut short has found nothing.
-      expect(status).not.toBe(124);
-      return stdout.trim();
-    };
-    const finds = 'grep -F -a -f /run/patterns';
-    // The search finds a planted value.
-    await scene.board.check(`head -n 1 /run/patterns >/var/tmp/planted`);
-    expect(await search(`${finds} -rl /var/tmp`)).toBe('/var/tmp/planted');
-    await scene.board.check('rm /var/tmp/planted');
-    expect(
-      await search(
-        `${finds} -rl -D skip --exclude-dir=proc --exclude-dir=sys --exclude-dir=run / 2>/dev/null`,
-      ),
-    ).toBe('');
-    expect(
-      await search(`${finds} -rl -D skip --exclude=patterns --exclude-dir=credentials /run 2>/dev/null`),
-    ).toBe('');
-    expect(await search(`journalctl --no-pager -a -o export | ${finds}`)).toBe('');
-    expect(await search(`systemctl show '*' --all | ${finds}; systemctl show-environment | ${finds}`)).toBe(
-      '',
-    );
-    expect(
-      await search(`cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | ${finds}`),
-    ).toBe('');
-    const heard = Buffer.concat(scene.traffic).toString('latin1');
-    expect(patterns.filter((pattern) => heard.includes(pattern))).toEqual([]);
-    expect(JSON.stringify(scene.reports)).not.toContain('planted-');
+    await expectNowhere(scene, [password, rotated, other]);
     expect(scene.reports.at(-1)?.capabilities.find(({ name }) => name === 'encryption')).toMatchObject({
       available: true,
     });

@@ -373,10 +373,12 @@ class Run {
   }
 }
 
-/** A pod with other values of secrets has other units (`secretsRevision`). */
+/** A pod with other values of secrets has another unit of an app, or of a delivery. */
 function without(pods: readonly DeployedPod[], others: readonly DeployedPod[]): DeployedPod[] {
   const isSame = (one: DeployedPod, other: DeployedPod): boolean =>
     one.uuid === other.uuid &&
-    one.services.every(({ unit }) => other.services.some((service) => service.unit === unit));
+    one.services.every(({ unit, delivery }) =>
+      other.services.some((service) => service.unit === unit && service.delivery === delivery),
+    );
   return pods.filter((pod) => !others.some((other) => isSame(pod, other)));
 }

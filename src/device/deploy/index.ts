@@ -8,7 +8,14 @@ export { type GateFacts, type Lock, whyWait } from './gate.ts';
 export { runDeployment, Superseded } from './deployment.ts';
 export { type ImageUse, imageUses, versionOf } from './image-use.ts';
 export { repairVersion } from './repair.ts';
-export { describeStep, type LoadedUnit, planActivation, type ReplacedObject, type Step } from './plan.ts';
+export {
+  describeStep,
+  type LoadedUnit,
+  planActivation,
+  type ReplacedObject,
+  type Step,
+  unitsOfService,
+} from './plan.ts';
 export { referencedObjects } from './remembered-images.ts';
 export { rootsOf } from './roots.ts';
 export { decodeState, encodeState } from './state-codec.ts';

@@ -29,6 +29,8 @@ export type Step =
   | { readonly do: 'adopt'; readonly pods: readonly DeployedPod[] }
   /** Unmounts an object, so that the next start mounts the one that replaced it. */
   | ({ readonly do: 'unmount' } & ReplacedObject)
+  /** Delivers the values of an app's secrets; if the app runs, it is signalled. */
+  | { readonly do: 'deliver'; readonly pod: string; readonly app: string; readonly unit: string }
   | { readonly do: 'start'; readonly pod: string; readonly app: string; readonly unit: string }
   /** Starts the timer of a scheduled pod. Only the timer starts its apps. */
   | { readonly do: 'schedule'; readonly pod: string; readonly unit: string };
@@ -48,7 +50,7 @@ export function planActivation(
   const kept = new Set(
     wanted.flatMap((pod) => [
       ...[pod.slice, ...pod.mounts, ...timerOf(pod)],
-      ...pod.services.map(({ unit }) => unit),
+      ...pod.services.flatMap(unitsOfService),
     ]),
   );
   const strange = loaded.filter(({ name }) => !kept.has(name));
@@ -65,6 +67,10 @@ export function planActivation(
     loaded
       .filter(({ activeState }) => activeState === 'active' || activeState === 'activating')
       .map(({ name }) => name),
+  );
+  // One that is retried is delivered by a step, which fails if it fails.
+  const delivered = new Set(
+    loaded.filter(({ activeState }) => activeState === 'active').map(({ name }) => name),
   );
   const outdated = wanted.filter(usesReplaced);
   return [
@@ -98,11 +104,19 @@ export function planActivation(
           .filter(isDue)
           .map((unit): Step => ({ do: 'schedule', pod: pod.name, unit }));
       }
-      return pod.services
-        .filter(({ unit }) => isDue(unit))
-        .map(({ app, unit }): Step => ({ do: 'start', pod: pod.name, app, unit }));
+      return pod.services.flatMap(({ app, unit, delivery }): Step[] => [
+        ...(delivery === undefined || delivered.has(delivery)
+          ? []
+          : [{ do: 'deliver' as const, pod: pod.name, app, unit: delivery }]),
+        ...(isDue(unit) ? [{ do: 'start' as const, pod: pod.name, app, unit }] : []),
+      ]);
     }),
   ];
+}
+
+/** The unit of an app, and the one that delivers its secrets. */
+export function unitsOfService({ unit, delivery }: DeployedPod['services'][number]): readonly string[] {
+  return delivery === undefined ? [unit] : [unit, delivery];
 }
 
 function timerOf({ timer }: DeployedPod): readonly string[] {
@@ -138,6 +152,8 @@ export function describeStep(step: Step): string | undefined {
       return undefined;
     case 'unmount':
       return `unmount ${step.mount}, replaced`;
+    case 'deliver':
+      return `deliver secrets to app ${step.app} of pod ${step.pod}`;
     case 'start':
       return `start app ${step.app} of pod ${step.pod}`;
     case 'schedule':

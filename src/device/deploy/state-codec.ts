@@ -63,6 +63,7 @@ const savedService = map({
   onceSeconds: optional(integer(1, 86_400)),
   probe: optional(probe),
   secrets: optional(list(text(64), { max: 32 })),
+  delivery: optional(text(255)),
   // The probe as an older wherry saved it.
   probeHttp: optional(map({ port, path: text(maxManifestText) })),
 });

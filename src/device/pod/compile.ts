@@ -1,8 +1,8 @@
-import { isAcName, labelValue, type App, type PodApp, resolveAccount } from '../../image/appc/index.ts';
+import { isAcName, type PodApp, resolveAccount } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { judge, type JudgedApp } from './allow-list.ts';
 import { bundleConfig } from './bundle.ts';
-import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
+import type { CompiledPod, PodInput } from './compiled-pod.ts';
 import { choosePodNetwork, type DeclaredPorts, hostOnly, networkLimit, portsOf } from '../network/index.ts';
 import { compileHolder } from './compile-holder.ts';
 import { compileMetadata, metadataPorts, metadataSocket } from './compile-metadata.ts';
@@ -15,8 +15,16 @@ import {
 } from './compile-network.ts';
 import { appDevices, deviceList } from './devices.ts';
 import { type ProbeParts, compileProbe } from './compile-probe.ts';
+import {
+  compileDelivery,
+  deliverAll,
+  type Delivery,
+  refuseOverSecrets,
+  secretsOf,
+} from './compile-secrets.ts';
 import { compileSchedule, scheduleNames } from './compile-schedule.ts';
 import { compileSockets, hasSockets } from './compile-sockets.ts';
+import { effectiveApp, effectiveApps, imageOf, isForArm32 } from './effective-app.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import { limitedVolumes, volumeMountUnit } from './limited-volumes.ts';
 import type { LimitedHost } from './limits.ts';
@@ -25,7 +33,7 @@ import { probeScript, probeScriptPath } from './probe-script.ts';
 import { releaseScript, releaseScriptPath } from './release-script.ts';
 import { beyondDefault } from './seccomp.ts';
 import { type PodSchedule, podSchedule } from './schedule.ts';
-import { type AppSecret, resolveSecrets, secretsRevision, secretsTarget } from './secrets.ts';
+import { type AppSecret, secretsRevision } from './secrets.ts';
 import { type AppSettings, appSettings, scheduledAppSettings } from './settings.ts';
 import { startOrder } from './start-order.ts';
 import { startScript, startScriptPath } from './start-script.ts';
@@ -45,6 +53,8 @@ interface CompiledApp {
   readonly settings: AppSettings;
   readonly service: string;
   readonly secrets: readonly AppSecret[];
+  /** Absent for an app whose own unit has its secrets. */
+  readonly delivery: Delivery | undefined;
   readonly files: readonly File[];
   readonly mounts: readonly ResolvedMount[];
   readonly isolators: CompiledPod['isolators'];
@@ -115,6 +125,10 @@ export function compilePod(input: PodInput): CompiledPod {
     ...compileMetadata(context),
     ...apps.flatMap(({ sockets }) => (sockets === undefined ? [] : [sockets])),
   ];
+  const delivered = deliverAll(
+    apps.flatMap(({ delivery }) => delivery ?? []),
+    host,
+  );
   const limitedOnes = limitedVolumes(apps, places, kinds);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
   const scheduled =
@@ -126,13 +140,14 @@ export function compilePod(input: PodInput): CompiledPod {
       apps.map(({ unit }) => unit),
     );
   const services = apps.map(
-    ({ name: app, unit, secrets, imageId, settings: { once, startTimeoutSeconds }, probe: { probe } }) => ({
+    ({ name: app, unit, secrets, delivery, imageId, settings, probe: { probe } }) => ({
       app,
       unit,
       imageId,
-      ...(once ? { onceSeconds: startTimeoutSeconds } : {}),
+      ...(settings.once ? { onceSeconds: settings.startTimeoutSeconds } : {}),
       ...(probe === undefined ? {} : { probe }),
       ...(secrets.length === 0 ? {} : { secrets: secrets.map(({ digest }) => digest) }),
+      ...(delivery === undefined ? {} : { delivery: delivery.unit.name }),
     }),
   );
   return {
@@ -143,6 +158,7 @@ export function compilePod(input: PodInput): CompiledPod {
     mounts: [
       ...images.map((id) => imageMount(id, host).unit),
       ...limitedOnes.map(({ unit }) => unit),
+      ...delivered.mounts,
       ...[...held.units, ...attachment.units, ...sockets].map((unit) => unit.name),
       ...(scheduled === undefined ? [] : [namesOfSchedule(context).run]),
     ],
@@ -156,6 +172,7 @@ export function compilePod(input: PodInput): CompiledPod {
       ...sockets,
       ...apps.map(({ unit, service }) => ({ name: unit, text: service })),
       ...apps.flatMap(({ probe }) => probe.units),
+      ...delivered.units,
       ...(scheduled?.units ?? []),
     ],
     files: [
@@ -165,6 +182,7 @@ export function compilePod(input: PodInput): CompiledPod {
       ...(apps.some(({ probe }) => probe.units.length > 0)
         ? [{ path: probeScriptPath, content: probeScript, mode: 0o644 }]
         : []),
+      ...delivered.files,
       ...held.files,
       ...attachment.files,
       ...apps.flatMap(({ files, probe }) => [...files, ...probe.files]),
@@ -200,12 +218,6 @@ function judgePod(
   return judge({ name, manifest, apps: apps.map(({ judged }) => judged), ports }, host.allow);
 }
 
-function imageOf(podApp: PodApp, { images }: PodInput): PodImage {
-  const image = images.get(podApp.image.id);
-  if (image !== undefined) return image;
-  throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not stored`);
-}
-
 function settingsOf(podApp: PodApp, input: PodInput, schedule: PodSchedule | undefined): AppSettings {
   const read = schedule === undefined ? appSettings : scheduledAppSettings;
   return read(podApp.name, podApp.annotations, imageOf(podApp, input).manifest.annotations);
@@ -226,6 +238,16 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const devices = appDevices(podApp);
   const unit = unitOf(podApp.name, context);
   const sockets = compileSockets(podApp.name, app, unit, context, context.schedule);
+  const delivery = compileDelivery({
+    podName: input.name,
+    app: podApp.name,
+    unit,
+    settings,
+    secrets,
+    account,
+    places,
+    host,
+  });
   const config = (exec: readonly string[], handler?: string) =>
     bundleConfig({
       appName: podApp.name,
@@ -240,7 +262,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       mounts: mounts.map((mount) => ({ ...mount, ...sourceOf(mount, places, context.kinds) })),
       network: bundleNetwork(context),
       ...(settings.notify ? { notify: { watchdogSeconds: settings.watchdogSeconds } } : {}),
-      ...(secrets.length === 0 ? {} : { secrets: `${places.runtime(id)}/secrets` }),
+      ...(secrets.length === 0 ? {} : { secrets: delivery?.directory ?? `${places.runtime(id)}/secrets` }),
       ...(input.metadataUrl === undefined ? {} : { metadataUrl: input.metadataUrl }),
       ...(sockets === undefined || handler !== undefined ? {} : { sockets: sockets.names }),
       ...(holder
@@ -259,6 +281,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
     unit,
     ...(sockets === undefined ? {} : { sockets: sockets.unit }),
     secrets,
+    delivery,
     service: serviceUnit({
       podName: input.name,
       uuid: input.uuid,
@@ -273,9 +296,12 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       })),
       limits: isolation.limits,
       devices,
-      secrets,
+      secrets: delivery === undefined ? secrets : [],
       account,
-      volumes: limitedVolumes([{ name: podApp.name, mounts }], places, context.kinds).map(({ unit }) => unit),
+      volumes: [
+        ...limitedVolumes([{ name: podApp.name, mounts }], places, context.kinds).map(({ unit }) => unit),
+        ...(delivery === undefined ? [] : [delivery.mount]),
+      ],
       sources: [...new Set(mounts.flatMap(({ volume }) => sourcesOf(volume, input.realSources)))],
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
@@ -316,22 +342,14 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   };
 }
 
-function secretsOf(
-  app: string,
-  settings: AppSettings,
-  { secrets = new Map() }: PodInput,
-): readonly AppSecret[] {
-  return resolveSecrets(app, settings.secrets, secrets);
-}
-
 /**
  * The unit of an app. A unit that starts after an app with secrets names the unit of that app, so
- * its own name changes along with it.
+ * its own name changes along with it. An app that gets its secrets by a signal keeps its unit.
  */
 function unitOf(app: string, context: PodContext): string {
   const settings = context.settings.get(app);
   if (settings === undefined) return context.places.service(app);
-  const secrets = secretsOf(app, settings, context.input);
+  const secrets = settings.secretsSignal === undefined ? secretsOf(app, settings, context.input) : [];
   const after = settings.after.map((other) => unitOf(other, context));
   const changing = after.filter((unit, at) => unit !== context.places.service(settings.after[at] ?? ''));
   if (secrets.length === 0 && changing.length === 0) return context.places.service(app);
@@ -341,39 +359,6 @@ function unitOf(app: string, context: PodContext): string {
 function namesOfSchedule(context: PodContext) {
   const units = [...context.settings.keys()].map((app) => [app, unitOf(app, context)] as const);
   return scheduleNames(context.places, new Map(units));
-}
-
-/** Refuses volumes at the place of the secrets, which are mounted last and would hide them. */
-function refuseOverSecrets(
-  app: string,
-  mounts: readonly ResolvedMount[],
-  secrets: readonly AppSecret[],
-): void {
-  const over = mounts.find(
-    ({ target }) => target === secretsTarget || target.startsWith(`${secretsTarget}/`),
-  );
-  if (secrets.length === 0 || over === undefined) return;
-  throw new Refusal(
-    'pod-volume-invalid',
-    `app ${app}: ${over.target} is where its secrets are; mount the volume elsewhere`,
-  );
-}
-
-/** The pod's `app` replaces the image's as a whole (pods.md). */
-function effectiveApp(podApp: PodApp, image: PodImage): App {
-  const app = podApp.app ?? image.manifest.app;
-  if (app === undefined || app.exec.length === 0) {
-    throw new Refusal(
-      'pod-app-missing',
-      `app ${podApp.name}: neither the pod nor its image names a program to run`,
-    );
-  }
-  return app;
-}
-
-function isForArm32({ manifest: { labels } }: PodImage): boolean {
-  // Without an `os`, an `arch` has no meaning (aci.md).
-  return labelValue(labels, 'os') === 'linux' && /^armv[67]l$/.test(labelValue(labels, 'arch') ?? '');
 }
 
 /** Apps of a pod share its network, so only that of a single app can be limited. */
@@ -389,11 +374,4 @@ function limitsOfApp(context: PodContext, mounts: readonly ResolvedMount[]): Lim
       detail: 'the apps of a pod share its network; limit the pod',
     }),
   };
-}
-
-function effectiveApps({ manifest, images }: PodInput): readonly App[] {
-  return manifest.apps.flatMap((podApp) => {
-    const image = images.get(podApp.image.id);
-    return image === undefined ? [] : [effectiveApp(podApp, image)];
-  });
 }

@@ -130,11 +130,13 @@ export interface CompiledPod {
     readonly probe?: CompiledProbe;
     /** Digests of the secrets that it uses; absent when it uses none. */
     readonly secrets?: readonly string[];
+    /** The unit that delivers their values; absent when the unit of the app does. */
+    readonly delivery?: string;
   }[];
   /**
-   * Units that the services pull in: the mounts of image objects, which pods may share, and of
-   * volumes with a limit, the holder of the namespaces of a pod with several apps, the unit that
-   * attaches a pod to its network, its sockets, and the run of a scheduled pod.
+   * Units that the services pull in: the mounts of image objects and of delivered secrets, which
+   * pods may share, and of volumes with a limit, the holder of the namespaces of a pod with several
+   * apps, the unit that attaches a pod to its network, its sockets, and the run of a scheduled pod.
    */
   readonly mounts: readonly string[];
   /** The timer of a scheduled pod; nothing else starts the pod. */

@@ -26,6 +26,10 @@ export interface PodPlaces {
   socketUnit(service: string): string;
   /** The timer of a scheduled pod, and the unit that it starts; `revision` as for `service`. */
   schedule(revision?: string): { readonly timer: string; readonly run: string };
+  /** The unit that delivers the values of an app's secrets; `revision` stands for them. */
+  secretsUnit(app: string, revision: string): string;
+  /** The directory of values that are delivered to an app, in memory. */
+  secrets(app: string): string;
   /** The unit that runs the program of an app's probe once. */
   probeUnit(app: string): string;
   /** crun's name for the container of an app, or of one of its event handlers. */
@@ -84,6 +88,8 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
         run: shortEnough(`wherry-run-${whole}.target`),
       };
     },
+    secretsUnit: (app, revision) => shortEnough(`wherry-secrets-${part}-${app}.${revision}.service`),
+    secrets: (app) => `${run}/secrets/${uuid}/${app}`,
     probeUnit: (app) => shortEnough(`wherry-probe-${part}-${app}.service`),
     containerId,
     // An AC Name has no dot, so the name of an app cannot equal that of a handler's bundle.
@@ -119,6 +125,15 @@ export function imageMount(
     unit: `${escapeUnitPath(where)}.mount`,
     object: `${host.directories.images}/${objectId}.erofs`,
   };
+}
+
+/** The memory of delivered values, which all pods share, and its mount unit. */
+export function secretsMount(host: { readonly directories: Pick<HostFacts['directories'], 'run'> }): {
+  where: string;
+  unit: string;
+} {
+  const where = `${host.directories.run}/secrets`;
+  return { where, unit: `${escapeUnitPath(where)}.mount` };
 }
 
 function shortEnough(unit: string): string {

@@ -36,6 +36,8 @@ export interface AppSettings {
   readonly layer: bigint | 'disk';
   readonly probe?: { readonly action: ProbeAction; readonly rules: ProbeRules };
   readonly secrets: readonly SecretUse[];
+  /** The signal after which it reads new values of its secrets; absent: they restart it. */
+  readonly secretsSignal?: string;
 }
 
 interface Setting<T> {
@@ -69,14 +71,17 @@ const after: Setting<readonly string[]> = {
 
 const stopTimeout = wholeNumber('wherry/stop-timeout', 10, [1, 3600]);
 
+function readSignal(value: string): string | undefined {
+  return /^SIG(TERM|INT|QUIT|HUP|KILL|USR1|USR2|WINCH|ABRT|PWR|RTMIN(\+([1-9]|[12][0-9]|30))?)$/.test(value)
+    ? value
+    : undefined;
+}
+
 const stopSignal: Setting<string> = {
   annotation: 'wherry/stop-signal',
   otherwise: 'SIGTERM',
   expected: 'a signal such as "SIGQUIT"',
-  read: (value) =>
-    /^SIG(TERM|INT|QUIT|HUP|KILL|USR1|USR2|WINCH|ABRT|PWR|RTMIN(\+([1-9]|[12][0-9]|30))?)$/.test(value)
-      ? value
-      : undefined,
+  read: readSignal,
 };
 
 const minLayerBytes = 1n << 16n;
@@ -161,6 +166,14 @@ const secrets: Setting<readonly SecretUse[]> = {
   read: parseSecretUses,
 };
 
+const secretsSignal: Setting<string> = {
+  annotation: 'wherry/secrets-signal',
+  otherwise: 'none',
+  expected: 'a signal other than SIGKILL, such as "SIGHUP", or "none"',
+  // `none`: a pod overrides the signal of its image.
+  read: (value) => (value === 'none' ? value : value === 'SIGKILL' ? undefined : readSignal(value)),
+};
+
 type Annotations = readonly (readonly NameValue[])[];
 
 /**
@@ -235,6 +248,9 @@ function readSettings(app: string, annotations: Annotations, scheduled: boolean)
   const isOff = action === undefined || (action.kind === 'exec' && action.command.length === 0);
   if (ends && !isOff)
     throw refuseEnding(`wherry/probe-${action.kind}`, 'a probe is for an app that keeps running');
+  const signal = setting(secretsSignal);
+  if (ends && signal !== 'none')
+    throw refuseEnding(secretsSignal.annotation, 'a signal is for an app that keeps running');
   // An app that runs to its end is ready when it ends.
   const notifies = setting(notify) && !runsOnce;
   const watchdogSeconds = setting(watchdog);
@@ -255,6 +271,7 @@ function readSettings(app: string, annotations: Annotations, scheduled: boolean)
     stopTimeoutSeconds: setting(stopTimeout),
     layer: setting(layer),
     secrets: setting(secrets),
+    ...(signal === 'none' ? {} : { secretsSignal: signal }),
     ...(isOff ? {} : { probe: { action, rules } }),
   };
 }

@@ -61,10 +61,11 @@ export interface ServiceInput {
   readonly limits: ResourceLimits;
   /** Device nodes that it may open. */
   readonly devices: readonly AppDevice[];
+  /** Those that it loads itself. */
   readonly secrets: readonly AppSecret[];
   /** The owner of the files of its secrets. */
   readonly account: Account;
-  /** Mount units of its volumes with a limit. */
+  /** Mount units of its volumes with a limit, and of its delivered secrets. */
   readonly volumes: readonly string[];
   /**
    * Directories of the host that it uses: it does not start before their file systems are mounted.

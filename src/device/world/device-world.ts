@@ -8,6 +8,7 @@ import {
   restorePods,
   rootsOf,
   type Step,
+  unitsOfService,
   type World,
 } from '../deploy/index.ts';
 import type { Rendering } from '../jobs/render/index.ts';
@@ -241,8 +242,10 @@ export class DeviceWorld implements World {
     }
     await files.remove(pods, this.pods);
     // systemd keeps a failed unit until it is reset, even without its file.
-    const kept = new Set(this.pods.flatMap((pod) => pod.services.map(({ unit }) => unit)));
-    for (const { unit } of pods.flatMap((pod) => pod.services)) {
+    const unitsOf = (some: readonly DeployedPod[]) =>
+      some.flatMap((pod) => pod.services.flatMap(unitsOfService));
+    const kept = new Set(unitsOf(this.pods));
+    for (const unit of unitsOf(pods)) {
       if (!kept.has(unit)) await systemd.resetFailed(unit);
     }
     const mounted = new Set(this.pods.flatMap((pod) => pod.mounts));
@@ -257,6 +260,7 @@ export class DeviceWorld implements World {
     await this.mounts.unloadForgotten(this.pods);
     await files.removeMountPoints((id) => mounted.has(this.mounts.unitOf(id)));
     await files.removeVolumePoints(mounted);
+    await files.removeSecrets(this.pods);
   }
 
   /**

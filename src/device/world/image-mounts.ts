@@ -67,6 +67,7 @@ export class ImageMounts {
     const mounts = new Set(kept.flatMap((pod) => pod.mounts));
     await files.removeMountPoints((id) => mounts.has(this.unitOf(id)));
     await files.removeVolumePoints(mounts);
+    await files.removeSecrets(kept);
   }
 
   /**
@@ -84,10 +85,10 @@ export class ImageMounts {
 
 /** Name patterns of the units of pods and images (pod/places.ts). */
 const unitPatterns = [
-  ...['pod', 'holder', 'network', 'probe', 'metadata', 'socket', 'timer', 'run'].map(
+  ...['pod', 'holder', 'network', 'probe', 'metadata', 'socket', 'timer', 'run', 'secrets'].map(
     (kind) => `wherry-${kind}-*`,
   ),
-  ...['run-wherry-images-*.mount', 'run-wherry-volumes-*.mount'],
+  ...['run-wherry-images-*.mount', 'run-wherry-volumes-*.mount', 'run-wherry-secrets.mount'],
 ];
 
 /** The order of stops: timers, then apps and all others, then holders, slices and mounts. */

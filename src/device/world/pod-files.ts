@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chmod, chown, mkdir, rmdir, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import type { DeployedPod } from '../deploy/index.ts';
+import { type DeployedPod, unitsOfService } from '../deploy/index.ts';
 import { type CompiledPod, podsTargetText } from '../pod/index.ts';
 import { type Disk, writeDurable } from '../store/index.ts';
 import { escapeUnitPath } from '../systemd/index.ts';
@@ -31,7 +31,7 @@ const sumsName = 'sha256sums';
  * Names that the compiler gives to units (pod/places.ts); units of an administrator do not match.
  */
 const generated =
-  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|wherry-(timer-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.timer|run-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.target)|run-wherry-(images|volumes)-.*\.mount)$/;
+  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe|secrets)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|wherry-(timer-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.timer|run-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.target)|run-wherry-(secrets|(images|volumes)-.*)\.mount)$/;
 
 /**
  * The files of pods. A pod's own directory has a copy of its units, from which a lost unit file is
@@ -83,6 +83,13 @@ export class PodFiles {
       this.isUnsynced = true;
     }
     for (const { path, content, mode } of pod.files) await putSummed(path, content, mode);
+    // The running set may have other units of the same pod: those of other values of secrets. A
+    // rollback returns to them.
+    const names = new Set(pod.units.map(({ name }) => `units/${name}`));
+    for (const [path, sum] of await this.readSums(pod)) {
+      if (!path.startsWith('units/') || names.has(path)) continue;
+      if ((await this.disk.look(join(home, path))) !== undefined) sums.push(`${sum}  ${path}\n`);
+    }
     // Last, so that a list that was cut off lacks a unit.
     for (const { name, text } of pod.units) {
       await putSummed(`units/${name}`, text, 0o644);
@@ -97,7 +104,9 @@ export class PodFiles {
     const sums = await this.sums(pod);
     if (sums === undefined) return [join(home, sumsName)];
     const damaged: string[] = [];
+    const units = new Set(unitsOf(pod).map((name) => `units/${name}`));
     for (const [path, sum] of sums) {
+      if (path.startsWith('units/') && !units.has(path)) continue;
       const bytes = await this.read(join(home, path));
       if (bytes === undefined || sha256(bytes) !== sum) damaged.push(join(home, path));
     }
@@ -106,12 +115,16 @@ export class PodFiles {
 
   /** Checksums by path below the directory of the pod; undefined when the list is damaged. */
   private async sums(pod: DeployedPod): Promise<ReadonlyMap<string, string> | undefined> {
+    const sums = await this.readSums(pod);
+    return unitsOf(pod).every((name) => sums.has(`units/${name}`)) ? sums : undefined;
+  }
+
+  private async readSums(pod: Pick<DeployedPod, 'uuid'>): Promise<ReadonlyMap<string, string>> {
     const bytes = (await this.read(join(this.places.pods, pod.uuid, sumsName))) ?? '';
     const lines = Buffer.from(bytes)
       .toString('utf8')
       .matchAll(/^([0-9a-f]{64}) {2}(.+)$/gm);
-    const sums = new Map([...lines].map(([, sum = '', path = '']) => [path, sum]));
-    return unitsOf(pod).every((name) => sums.has(`units/${name}`)) ? sums : undefined;
+    return new Map([...lines].map(([, sum = '', path = '']) => [path, sum]));
   }
 
   /** Undefined for a file that is missing or cannot be read. */
@@ -169,7 +182,7 @@ export class PodFiles {
    */
   async enable(pods: readonly DeployedPod[]): Promise<void> {
     const units = pods.flatMap(({ timer, services }) =>
-      timer === undefined ? services.map(({ unit }) => unit) : [timer],
+      timer === undefined ? services.flatMap(unitsOfService) : [timer],
     );
     const text = Buffer.from(podsTargetText(units));
     const place = join(this.places.units, podsTarget);
@@ -199,12 +212,18 @@ export class PodFiles {
 
   /**
    * Removes the units that only `pods` have; units that `kept` share stay. Collection removes the
-   * pods' directories.
+   * directories of other pods.
    */
   async remove(pods: readonly DeployedPod[], kept: readonly DeployedPod[]): Promise<void> {
     const shared = new Set(kept.flatMap(unitsOf));
-    for (const unit of pods.flatMap(unitsOf)) {
-      if (!shared.has(unit)) await this.removeUnit(unit);
+    for (const pod of pods) {
+      const isKept = kept.some(({ uuid }) => uuid === pod.uuid);
+      for (const unit of unitsOf(pod)) {
+        if (shared.has(unit)) continue;
+        await this.removeUnit(unit);
+        // Collection leaves the directory of a pod that runs with other values of secrets.
+        if (isKept) await this.disk.remove(join(this.places.pods, pod.uuid, 'units', unit));
+      }
     }
   }
 
@@ -242,6 +261,14 @@ export class PodFiles {
   async removeMountPoints(isKept: (imageId: string) => boolean): Promise<void> {
     for (const id of await this.disk.list(this.places.mounts)) {
       if (!isKept(id)) await rmdir(join(this.places.mounts, id)).catch(() => undefined); // not empty: still mounted
+    }
+  }
+
+  /** Removes the values that were delivered to pods that are not among `kept`, from memory. */
+  async removeSecrets(kept: readonly DeployedPod[]): Promise<void> {
+    const secrets = join(dirname(this.places.mounts), 'secrets');
+    for (const uuid of await this.disk.list(secrets)) {
+      if (!kept.some((pod) => pod.uuid === uuid)) await this.disk.remove(join(secrets, uuid));
     }
   }
 
@@ -294,9 +321,10 @@ export class PodFiles {
 
 /** Every unit file of a pod. */
 function unitsOf(pod: DeployedPod): string[] {
-  const services = pod.services.flatMap(({ unit, probe }) =>
-    probe?.ask.kind === 'exec' ? [unit, probe.ask.unit] : [unit],
-  );
+  const services = pod.services.flatMap((service) => [
+    ...unitsOfService(service),
+    ...(service.probe?.ask.kind === 'exec' ? [service.probe.ask.unit] : []),
+  ]);
   return [pod.slice, ...services, ...pod.mounts, ...(pod.timer === undefined ? [] : [pod.timer])];
 }
 

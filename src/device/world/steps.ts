@@ -43,6 +43,7 @@ export class StepRunner {
       'wherry-network-*.service',
       'wherry-metadata-*.socket',
       'wherry-socket-*.socket',
+      'wherry-secrets-*.service',
       'wherry-pod-*.slice',
       'wherry-timer-*.timer',
       'wherry-run-*.target',
@@ -64,11 +65,18 @@ export class StepRunner {
       case 'unmount':
         await this.unmount(step);
         break;
+      case 'deliver':
+        await this.simply(
+          step.unit,
+          `the secrets of app ${step.app} of pod ${step.pod} were not delivered`,
+          signal,
+        );
+        break;
       case 'start':
         await this.start(step, signal);
         break;
       case 'schedule':
-        await this.schedule(step, signal);
+        await this.simply(step.unit, `the timer of pod ${step.pod} did not start`, signal);
         break;
     }
   }
@@ -137,18 +145,13 @@ export class StepRunner {
     return last === 'success' ? result : last;
   }
 
-  private async schedule(
-    { pod, unit }: Extract<Step, { do: 'schedule' }>,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  /** Starts a unit that is not an app. @param failure what it means if that fails */
+  private async simply(unit: string, failure: string, signal: AbortSignal | undefined): Promise<void> {
     const { systemd } = this.ports;
     await systemd.resetFailed(unit);
     const result = await systemd.start(unit, signal);
     if (result === 'done') return;
-    throw new Refusal(
-      'activation-failed',
-      `the timer of pod ${pod} did not start (${result}); see journalctl -u ${unit}`,
-    );
+    throw new Refusal('activation-failed', `${failure} (${result}); see journalctl -u ${unit}`);
   }
 
   /**

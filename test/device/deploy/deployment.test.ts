@@ -346,6 +346,25 @@ describe('a deployment', () => {
     expect(forgotten).toEqual([old]);
   });
 
+  it('forgets the unit that delivered the old values of secrets', async () => {
+    const world = deviceWithPending();
+    const deliveries = (pod: DeployedPod | undefined, delivery: string): DeployedPod[] =>
+      pod === undefined
+        ? []
+        : [{ ...pod, services: pod.services.map((service) => ({ ...service, delivery })) }];
+    const [running] = world.enabled;
+    const current = deliveries(running, 'wherry-secrets-1.service');
+    if (world.state.current === undefined) throw new Error('nothing runs');
+    world.state = { ...world.state, current: { ...world.state.current, pods: current } };
+    const { pending: _none, ...saved } = world.state;
+    expect(decodeState(encodeState(saved)).current?.pods).toEqual(current);
+    world.stage = () => Promise.resolve(deliveries(running, 'wherry-secrets-2.service'));
+    const forgotten: DeployedPod[] = [];
+    world.forget = (pods) => Promise.resolve(void forgotten.push(...pods));
+    await run(world);
+    expect(forgotten).toEqual(current);
+  });
+
   it.each(['reserve', 'pull', 'render', 'stage'] as const)(
     'that fails in %s is refused and touches nothing [C41]',
     async (step) => {

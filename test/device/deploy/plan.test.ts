@@ -61,6 +61,41 @@ describe('the plan of an activation', () => {
     ]);
   });
 
+  describe('of a version with other values of secrets for an app that is signalled', () => {
+    const unit = (revision: string) => `wherry-secrets-web.0123abcd-main.${revision}.service`;
+    const withValues = (revision: string): DeployedPod => ({
+      ...web,
+      services: web.services.map((service) => ({ ...service, delivery: unit(revision) })),
+    });
+    const deliver = (revision: string): Step => ({
+      ...{ do: 'deliver', pod: 'web', app: 'main', unit: unit(revision) },
+    });
+    const active = (revision: string, activeState = 'active') => ({ name: unit(revision), activeState });
+
+    it('delivers them and leaves the app alone [C353] [C354]', () => {
+      expect(planActivation([...loaded(web), active('1')], [withValues('2')], [])).toEqual([
+        { do: 'stop', units: [unit('1')], why: 'not in the set' },
+        adopt(withValues('2')),
+        deliver('2'),
+      ]);
+      expect(planActivation([...loaded(web), active('2')], [withValues('2')], [])).toEqual([
+        adopt(withValues('2')),
+      ]);
+      expect(describeStep(deliver('2'))).toBe('deliver secrets to app main of pod web');
+    });
+
+    it('delivers before it starts the app', () => {
+      const wanted = withValues('1');
+      expect(planActivation([], [wanted], [])).toEqual([adopt(wanted), deliver('1'), start(web)]);
+    });
+
+    it('does not take a delivery that systemd retries for done', () => {
+      const wanted = withValues('1');
+      const units = [...loaded(web), active('1', 'activating')];
+      expect(planActivation(units, [wanted], [])).toEqual([adopt(wanted), deliver('1')]);
+    });
+  });
+
   it('unmounts a replaced image between the stop and the start of all that use it', () => {
     expect(planActivation(loaded(web, db, log), [web, db, log], [replaced('image-shared')])).toEqual([
       adopt(web, db, log),

@@ -113,6 +113,11 @@ const networkUnitOf = (pod: CompiledPod) =>
 const probeUnitOf = (pod: CompiledPod) =>
   readUnit(pod.units.find(({ name }) => name.startsWith('wherry-probe-'))?.text ?? '');
 
+const deliveryOf = (pod: CompiledPod, app: string) => {
+  const unit = pod.services.find((service) => service.app === app)?.delivery;
+  return readUnit(pod.units.find(({ name }) => name === unit)?.text ?? '');
+};
+
 const timerOf = (pod: CompiledPod) => readUnit(pod.units.find(({ name }) => name === pod.timer)?.text ?? '');
 
 const fileOf = (pod: CompiledPod, path: string) => pod.files.find((file) => file.path === path)?.content;
@@ -203,6 +208,19 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
   'assert-last-words': (pod, app = '', ...words) => {
     const line = unitOf(pod, app).find(({ key }) => key === 'ExecStart')?.value ?? '';
     expect(readWords(line, true).slice(-words.length)).toEqual(words);
+  },
+  'assert-delivery': (pod, app = '', unit) =>
+    expect(String(pod.services.find((service) => service.app === app)?.delivery)).toBe(unit),
+  'assert-delivery-unit': (pod, app = '', ...words) =>
+    expect(lines(deliveryOf(pod, app))).toContain(words.join(' ')),
+  'assert-delivery-exec': (pod, app = '', ...words) => {
+    const line = deliveryOf(pod, app).find(({ key }) => key === 'ExecStart')?.value ?? '';
+    const unit = pod.services.find((service) => service.app === app)?.unit;
+    expect(readWords(line, true)).toEqual([
+      ...['/bin/sh', `/var/lib/wherry/pods/${demoUuid}/deliver-secrets`],
+      ...[`/run/wherry/secrets/${demoUuid}/${app}`, unit, ...words],
+    ]);
+    expect(fileOf(pod, 'deliver-secrets')).toMatch(/^#!/);
   },
   'assert-config': (pod, bundle = '', path = '', ...json) => {
     const expected = json.join(' ');

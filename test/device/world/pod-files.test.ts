@@ -171,6 +171,45 @@ describe('the files of a pod', () => {
     expect(existsSync(unit(timer))).toBe(false);
   });
 
+  it('start the delivery of secrets at boot beside its app [C355]', async () => {
+    const delivery = 'wherry-secrets-web.one-main.aaaabbbb.service';
+    const one = pod('one');
+    const services = one.services.map((service) => ({ ...service, delivery }));
+    await files.write({ ...one, services, units: [...one.units, { name: delivery, text: '[Service]\n' }] });
+    await files.enable([{ ...one, services }]);
+    expect(readFileSync(unit('wherry-pods.target'), 'utf8')).toContain(
+      `Wants=wherry-pod-web.one-main.service ${delivery}\n`,
+    );
+    expect(lasting).toContain(unit(delivery));
+    rmSync(unit(delivery));
+    expect(await files.repair({ ...one, services })).toBe(true);
+    expect(existsSync(unit(delivery))).toBe(true);
+  });
+
+  it('of other values of secrets do not damage those of the running pod [C354]', async () => {
+    const withValues = (revision: string): CompiledPod => {
+      const delivery = `wherry-secrets-web.one-main.${revision}.service`;
+      const one = pod('one');
+      const services = one.services.map((service) => ({ ...service, delivery }));
+      return { ...one, services, units: [...one.units, { name: delivery, text: '[Service]\n' }] };
+    };
+    const copies = () => readdirSync(join(root, 'pods/one/units')).filter((name) => /secrets/.test(name));
+    const [old, next] = [withValues('aaaaaaaa'), withValues('bbbbbbbb')];
+    await files.write(old);
+    await files.write(next);
+    // A rollback, and a repair after it.
+    await files.remove([next], [old]);
+    expect(await files.damaged(old)).toEqual([]);
+    rmSync(unit('wherry-secrets-web.one-main.aaaaaaaa.service'));
+    expect(await files.repair(old)).toBe(true);
+    expect(copies()).toEqual(['wherry-secrets-web.one-main.aaaaaaaa.service']);
+    // A commit.
+    await files.write(next);
+    await files.remove([old], [next]);
+    expect(await files.damaged(next)).toEqual([]);
+    expect(copies()).toEqual(['wherry-secrets-web.one-main.bbbbbbbb.service']);
+  });
+
   it('[C296] are removed except those that another pod shares', async () => {
     await files.write(pod('one'));
     await files.write(pod('two'));
@@ -189,6 +228,8 @@ describe('the files of a pod', () => {
     await files.write(pod('4567ef01'));
     await files.writeUnit('run-wherry-images-1.mount', '[Mount]\n');
     await files.writeUnit('wherry-holder-web.4567ef01.service', '[Service]\n');
+    await files.writeUnit('wherry-secrets-web.4567ef01-main.aaaabbbb.service', '[Service]\n');
+    await files.writeUnit('run-wherry-secrets.mount', '[Mount]\n');
     await files.writeUnit('wherry-timer-web.4567ef01.aaaabbbb.timer', '[Timer]\n');
     await files.writeUnit('wherry-run-web.4567ef01.target', '[Unit]\n');
     for (const own of [
@@ -201,12 +242,24 @@ describe('the files of a pod', () => {
     }
     expect((await files.strays([pod('0123abcd')], [])).sort()).toEqual([
       'run-wherry-images-1.mount',
+      'run-wherry-secrets.mount',
       'wherry-holder-web.4567ef01.service',
       'wherry-pod-web.4567ef01-main.service',
       'wherry-pod-web.4567ef01.slice',
       'wherry-run-web.4567ef01.target',
+      'wherry-secrets-web.4567ef01-main.aaaabbbb.service',
       'wherry-timer-web.4567ef01.aaaabbbb.timer',
     ]);
+  });
+
+  it('leave no delivered secrets behind, except those of running pods', async () => {
+    for (const uuid of ['one', 'two']) {
+      mkdirSync(join(root, 'secrets', uuid, 'main'), { recursive: true });
+      writeFileSync(join(root, 'secrets', uuid, 'main/token'), 'value');
+    }
+    await files.removeSecrets([pod('one')]);
+    expect(readdirSync(join(root, 'secrets'))).toEqual(['one']);
+    expect(existsSync(join(root, 'secrets/one/main/token'))).toBe(true);
   });
 
   it('leave no mount points behind, except those in use', async () => {
