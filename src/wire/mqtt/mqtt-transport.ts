@@ -55,6 +55,11 @@ export interface BrokerAddress {
  */
 const announcedMaxPacketBytes = 2 * 1024 * 1024;
 const connectTimeoutMs = 30_000;
+/**
+ * Of a name with several addresses, Node gives each but the last 250 ms, less than a handshake of
+ * TCP takes over a satellite or a busy 2G link.
+ */
+const attempts = { autoSelectFamilyAttemptTimeout: 5_000 };
 const disconnectWithinMs = 2_000;
 /**
  * Of a PUBLISH beside topic and payload: type and length (≤ 5), length of the topic, packet
@@ -119,15 +124,14 @@ export class MqttTransport implements Transport {
 
   #openSocket(): Socket {
     const { host, port, tls } = this.#endpoint;
-    if (!tls) return connectTcp({ host, port, noDelay: true });
+    if (!tls) return connectTcp({ host, port, noDelay: true, ...attempts });
     const { ca, cert, key } = this.#address;
     const ticket = this.#ticket;
     const resumes = ticket !== undefined && this.#clock.nowMs() < ticket.untilMs;
     let socket: TLSSocket;
     try {
       socket = connectTls({
-        host,
-        port,
+        ...{ host, port, ...attempts },
         servername: /^[\d.]+$|:/.test(host) ? '' : host,
         minVersion: 'TLSv1.2',
         ...(ca === undefined ? {} : { ca }),
