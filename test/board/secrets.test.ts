@@ -290,6 +290,22 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await scene.board.check(`test -e ${file(rotated)} && test -e ${file(other)}`);
   });
 
+  it('[C375] keeps its key, and makes no half of a lock, where no file can be written', async () => {
+    const files = 'sha256sum /var/lib/wherry/device-key.*; ls -A /var/lib/wherry/locks';
+    await scene.board.check('mkdir -p /var/lib/wherry/locks');
+    const before = await scene.board.check(files);
+    for (const [command, why] of [
+      ['wherry key init --force', 'the key cannot be written'],
+      ['wherry lock add audit --reason audit --for 60 --keep', '/var/lib/wherry/locks/audit'],
+    ] as const) {
+      const { status, stderr } = await scene.board.run(`trap "" XFSZ; ulimit -f 0; ${command}`);
+      expect(status, stderr).toBe(70);
+      expect(stderr).toContain(why);
+      expect(stderr).toContain('(no-space)');
+    }
+    expect(await scene.board.check(files)).toBe(before);
+  });
+
   it('[C27] reports a full disk as such, and obeys the command when there is room', async () => {
     const fresh = secretValue('db-password');
     const state = desired([fresh, other]);
