@@ -81,7 +81,7 @@ const largeBytes = 1024;
 export class MqttTransport implements Transport {
   readonly #address: BrokerAddress;
   readonly #endpoint: Endpoint;
-  readonly #clock: Pick<Clock, 'nowMs'>;
+  readonly #clock: Pick<Clock, 'nowMs' | 'monotonicMs'>;
   /**
    * The last TLS session ticket, in memory only: resumption saves the broker most of a handshake in
    * a storm. OpenSSL does not judge the certificate again then, so the session ends with it.
@@ -89,7 +89,7 @@ export class MqttTransport implements Transport {
   #ticket: { readonly session: Buffer; readonly untilMs: number } | undefined;
 
   /** @throws Refusal `config-invalid` when the URL or the TLS files do not fit */
-  constructor(address: BrokerAddress, clock: Pick<Clock, 'nowMs'> = systemClock) {
+  constructor(address: BrokerAddress, clock: Pick<Clock, 'nowMs' | 'monotonicMs'> = systemClock) {
     this.#address = address;
     this.#clock = clock;
     this.#endpoint = parseBrokerUrl(address.url);
@@ -104,7 +104,7 @@ export class MqttTransport implements Transport {
   async connect(options: ConnectOptions): Promise<Connection> {
     options.signal?.throwIfAborted();
     const socket = await this.#openStream();
-    const connection = new MqttConnection(socket, this.#address, options);
+    const connection = new MqttConnection(socket, this.#address, options, this.#clock);
     const abort = () => connection.abort(new ConnectionLost('closed', 'the attempt was given up'));
     options.signal?.addEventListener('abort', abort, { once: true });
     try {
@@ -153,6 +153,16 @@ export class MqttTransport implements Transport {
   }
 }
 
+/** The broker, or something between, closed the connection and gave no reason. */
+function closedAfter(idleMs: number, keepaliveSeconds: number): ConnectionLost {
+  const idle = Math.round(idleMs / 1000);
+  const words =
+    idle < 20
+      ? ''
+      : ` after ${idle} s without a packet; if that repeats, a proxy ends idle connections sooner than the keepalive of ${keepaliveSeconds} s`;
+  return new ConnectionLost('closed', `the connection was closed${words}`);
+}
+
 class MqttConnection implements Connection {
   readonly established: Promise<void>;
   readonly ended: Promise<ConnectionLost>;
@@ -165,7 +175,12 @@ class MqttConnection implements Connection {
    */
   #takesBytes = Infinity;
 
-  constructor(socket: Duplex, address: BrokerAddress, options: ConnectOptions) {
+  constructor(
+    socket: Duplex,
+    address: BrokerAddress,
+    options: ConnectOptions,
+    clock: Pick<Clock, 'monotonicMs'>,
+  ) {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     const { onDropped } = options;
     const stream = new GatedStream(socket, (topic, refusal) => onDropped?.(topic, refusal));
@@ -215,7 +230,10 @@ class MqttConnection implements Connection {
     });
     client.on('message', (topic, payload) => options.onMessage({ topic, payload }));
     let more: BrokerRemarks | undefined;
+    let packetMs = clock.monotonicMs();
+    client.on('packetsend', () => (packetMs = clock.monotonicMs()));
     client.on('packetreceive', (packet) => {
+      packetMs = clock.monotonicMs();
       if (packet.cmd === 'connack') more = packet.properties;
     });
     client.on('error', (error) => {
@@ -229,7 +247,7 @@ class MqttConnection implements Connection {
       // Calls the callbacks of everything unacknowledged; mqtt.js would keep them for a reconnect
       // that never happens.
       client.end(true);
-      this.#end(this.#loss ?? new ConnectionLost('closed', 'the connection was closed'));
+      this.#end(this.#loss ?? closedAfter(clock.monotonicMs() - packetMs, options.keepaliveSeconds));
     });
   }
 
