@@ -67,7 +67,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     transport: brokers,
     clock: systemClock,
     journal,
-    keptEvents: keptEvents(places.unsent, journal),
+    keptEvents: keptEvents(places.unsent, config, journal),
     policy: { bootSpreadMs: visits.isWoken ? 0 : config.broker.bootSpreadSeconds * 1000 },
   });
   // A restarted wherryd counts on: the times of reports give no order where the clock is set back.

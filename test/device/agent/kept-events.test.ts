@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { AcName } from '../../../src/image/appc/index.ts';
 import { keptEvents } from '../../../src/device/agent/kept-events.ts';
 import { DeviceSession } from '../../../src/device/session/index.ts';
 import { ConnectionLost } from '../../../src/wire/mqtt/index.ts';
@@ -24,10 +25,11 @@ function device() {
   const path = join(directory, 'unsent.json');
   const warnings: string[] = [];
   const journal = { log: (level: string, text: string) => level === 'warning' && warnings.push(text) };
-  const start = (): DeviceSession => {
+  const start = (name = 'crane-7'): DeviceSession => {
+    const identity = { fleet: 'harbour' as AcName, device: name as AcName };
     const session = new DeviceSession({
-      ...{ fleet: 'harbour', device: 'crane-7', bootId: 'boot-a', transport: broker.transport() },
-      ...{ clock: new FakeClock(), journal, keptEvents: keptEvents(path, journal) },
+      ...{ ...identity, bootId: 'boot-a', transport: broker.transport() },
+      ...{ clock: new FakeClock(), journal, keptEvents: keptEvents(path, identity, journal) },
       policy: { bootSpreadMs: 0 },
     });
     session.start();
@@ -57,9 +59,21 @@ describe('an answer that no broker has acknowledged', () => {
     expect(versions()).toEqual([7, 8]);
   });
 
+  it('[C365] is not sent after the device got another name', async () => {
+    const { broker, start } = device();
+    broker.refuses = new ConnectionLost('unreachable', 'no route');
+    start().publishEvent(sampleEvent({ version: 7 }));
+    await settle();
+    broker.refuses = undefined;
+    start('crane-8');
+    await settle();
+    expect(broker.published.filter((one) => one.topic.endsWith('/event'))).toEqual([]);
+  });
+
   it('[C365] does not keep wherryd from starting when its file is damaged', async () => {
     const { path, start, versions } = device();
-    for (const text of ['', '[', '7', '[[]]', '[[1, {}]]', '{"a": 1}']) {
+    const own = '"fleet": "harbour", "device": "crane-7"';
+    for (const text of ['', '[', '7', '[[]]', '{"a": 1}', `{${own}}`, `{${own}, "events": [[1, {}]]}`]) {
       writeFileSync(path, text);
       const session = start();
       await settle();
