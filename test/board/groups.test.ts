@@ -156,7 +156,9 @@ describe.each(oneBoard)('on %s', (boardName) => {
     const allow = '\\n[logs]\\nremote_pods = ["talker"]\\n';
     await scene.board.check(`printf '${allow}' >> /etc/wherry/wherry.toml; systemctl restart wherryd`);
     await scene.report(({ capabilities }) => capabilities.some(({ name }) => name === 'log-requests'));
-    const exec = ['/usr/bin/busybox', 'sh', '-c', 'echo out of the pod; while sleep 1; do :; done'];
+    // Colours, bytes that are no text, and a line of 20,000 characters.
+    const says = "printf 'out of the pod\\n\\033[31mred\\033[0m\\n\\001\\377\\n%020000d\\n' 7";
+    const exec = ['/usr/bin/busybox', 'sh', '-c', `${says}; while sleep 1; do :; done`];
     const app = { app: { exec, user: '0', group: '0' } };
     await publish(scene.desired([{ name: 'talker', image, app }], { version: 100 }));
     const { bootId } = await scene.report(({ pods }) => pods[0]?.name === 'talker' && pods[0].healthy);
@@ -169,7 +171,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     const time = { issued, expires: issued + 300 };
     const payload = encodeLogRequest({
       ...{ format: 1, ask: 'logs', fleet, device, boot: bootId, ...time },
-      ...{ pod: 'talker' as AcName, since: issued - 600, limitBytes: 4096 },
+      ...{ pod: 'talker' as AcName, since: issued - 600, limitBytes: 40_000 },
     });
     const signatures = [await signDetached(payload, scene.deployKey.privateKey, issued)];
     const answers = (): readonly LogAnswer[] => scene.traffic.flatMap(logAnswer);
@@ -181,7 +183,13 @@ describe.each(oneBoard)('on %s', (boardName) => {
       await expect.poll(ends).toContain(end);
     }
     const text = Buffer.concat(answers().flatMap((answer) => ('text' in answer ? [answer.text] : [])));
-    expect(text.toString().trimEnd().split('\n')).toEqual([expect.stringMatching(/: out of the pod$/)]);
+    const lines = text.toString().trimEnd().split('\n');
+    expect(lines.map((line) => line.replace(/^[^:]*:.*?: /, ''))).toEqual([
+      'out of the pod',
+      '\u001b[31mred\u001b[0m',
+      '\u0001\uFFFD',
+      '7'.padStart(20_000, '0'),
+    ]);
   });
 
   it('[C334] quotes the last output of the app that failed, if it may leave the device', async () => {

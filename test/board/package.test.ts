@@ -350,6 +350,9 @@ describe.each(everyRelease)('a package on %s', (name) => {
     expect((await board.check(`cat ${asked}`)).split('\n')).toEqual(
       expect.arrayContaining(['wherry-snapshot.service start', 'wherryd.service restart']),
     );
+    await board.check(`rm ${asked}; /var/lib/dpkg/info/wherry.prerm remove`);
+    expect(await mainPid('wherryd.service')).toBe(pid);
+    expect(await board.check(`cat ${asked}`)).toMatch(/^\S+ stop$/m);
     await board.check('rm /usr/sbin/policy-rc.d; /var/lib/dpkg/info/wherry.postinst configure 0.1.0');
     await expect.poll(() => mainPid('wherryd.service'), { timeout: 60_000 }).not.toBe(pid);
     await board.waitForUnit('wherryd.service');

@@ -255,12 +255,13 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
 
   /**
    * The process of the good pod, and every name where a refused image could have left something.
-   * The record of a report is written under another name and renamed.
+   * The record of a report is written under another name and renamed; an answer is kept until it is
+   * acknowledged.
    */
   async function look(): Promise<string> {
     return await scene.board.check(`
       systemctl show -p MainPID -p NRestarts -p ActiveState 'wherry-pod-good.*-main.service'
-      find /var/lib/wherry/images /var/lib/wherry/partial /run/wherry /etc/systemd/system -xdev ! -name record.json.new | sort
+      find /var/lib/wherry/images /var/lib/wherry/partial /run/wherry /etc/systemd/system -xdev ! -name record.json.new ! -name "unsent.json*" | sort
       find /var/lib/wherry/pods -maxdepth 1
       findmnt -rn -o TARGET | grep wherry | sort
       ls -d ${outside} 2>&1

@@ -246,6 +246,24 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await scene.board.check(`test -e ${file(rotated)} && test -e ${file(other)}`);
   });
 
+  it('[C375] keeps its key, and makes no half of a lock, where no file can be written', async () => {
+    const files = 'sha256sum /var/lib/wherry/device-key.*; ls -A /var/lib/wherry/locks';
+    await scene.board.check('mkdir -p /var/lib/wherry/locks');
+    const before = await scene.board.check(files);
+    for (const [command, why] of [
+      ['wherry key init --force', 'the key cannot be written'],
+      ['wherry lock add audit --reason audit --for 60 --keep', '/var/lib/wherry/locks/audit'],
+    ] as const) {
+      // Another process writes what it says: the board keeps that in a file, too.
+      const limited = `(trap "" XFSZ; ulimit -f 0; ${command}) 2>&1 | cat; exit "\${PIPESTATUS[0]}"`;
+      const { status, stdout } = await scene.board.run(limited);
+      expect(status, stdout).toBe(70);
+      expect(stdout).toContain(why);
+      expect(stdout).toContain('(no-space)');
+    }
+    expect(await scene.board.check(files)).toBe(before);
+  });
+
   it('[C27] reports a full disk as such, and obeys the command when there is room', async () => {
     const fresh = secretValue('db-password');
     const state = desired([fresh, other]);

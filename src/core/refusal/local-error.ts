@@ -22,7 +22,7 @@ const reasons: Readonly<Record<string, readonly [code: RefusalCode, reason: stri
   EXDEV: ['input-invalid', 'it is on another file system'],
   EBUSY: ['input-invalid', 'it is in use'],
   ETXTBSY: ['input-invalid', 'the program is running'],
-  ENXIO: ['input-invalid', 'it is a device or a pipe without its other end'],
+  ENXIO: ['input-invalid', 'it is a pipe, a socket or a device'],
   ENODEV: ['input-invalid', 'its device is missing'],
   ESTALE: ['input-invalid', 'its network file system lost it'],
   EIO: ['disk-failed', 'the disk reports an error'],

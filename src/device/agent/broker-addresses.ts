@@ -4,9 +4,9 @@ import { CurrentFiles, readBrokerFiles } from './broker-files.ts';
 import { RenewedTransport, type TransportPorts } from './renewed-transport.ts';
 
 /** A transport for each address, all with the same files. @throws Refusal `config-invalid` */
-export async function openBrokers(config: BrokerConfig, ports: TransportPorts): Promise<SeveralBrokers> {
+export function openBrokers(config: BrokerConfig, ports: TransportPorts): SeveralBrokers {
   const { urls, version, username } = config;
-  const files = await readBrokerFiles(config);
+  const files = readBrokerFiles(config);
   const current = new CurrentFiles(config, files, ports.journal);
   const open = (url: string) => {
     const address = { url, version, ...(username === undefined ? {} : { username }) };

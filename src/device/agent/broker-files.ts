@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { readRegular } from '../../core/files/index.ts';
+import { isRefusal, Refusal, unreadableFile } from '../../core/refusal/index.ts';
 import type { Journal } from '../../core/ports/index.ts';
 import type { CapabilityReport } from '../../wire/report/index.ts';
 import type { BrokerConfig } from './broker-config.ts';
@@ -19,7 +19,7 @@ type Named = Pick<BrokerConfig, 'ca' | 'cert' | 'key' | 'passwordFile'>;
  * @throws Refusal `config-invalid` for a file that cannot be read or is empty: with an empty list
  *   of authorities Node would trust its own
  */
-export async function readBrokerFiles(broker: Named): Promise<BrokerFiles> {
+export function readBrokerFiles(broker: Named): BrokerFiles {
   const result: Record<string, string> = {};
   for (const [field, path] of [
     ['ca', broker.ca],
@@ -29,9 +29,11 @@ export async function readBrokerFiles(broker: Named): Promise<BrokerFiles> {
   ] as const) {
     if (path === undefined) continue;
     try {
-      result[field] = (await readFile(path, 'utf8')).replace(/\r?\n$/, field === 'password' ? '' : '\n');
+      const text = readRegular(path).toString('utf8');
+      result[field] = text.replace(/\r?\n$/, field === 'password' ? '' : '\n');
     } catch (cause) {
-      throw new Refusal('config-invalid', `wherry.toml: broker: ${path} cannot be read`, { cause });
+      const { message } = unreadableFile(path, cause);
+      throw new Refusal('config-invalid', `wherry.toml: broker: ${message}`, { cause });
     }
     if (result[field] === '') throw new Refusal('config-invalid', `wherry.toml: broker: ${path} is empty`);
   }
@@ -81,17 +83,17 @@ export class CurrentFiles {
   }
 
   /** The files on the disk, if they are usable, else those that were used before. */
-  async newest(): Promise<BrokerFiles> {
-    const problem = await this.#look();
+  newest(): BrokerFiles {
+    const problem = this.#look();
     if (problem !== undefined && problem !== this.#told)
       this.#journal.log('warning', `changed files of the broker are not used yet: ${problem}`);
     this.#told = problem;
     return this.#files;
   }
 
-  async #look(): Promise<string | undefined> {
+  #look(): string | undefined {
     try {
-      const files = await readBrokerFiles(this.#config);
+      const files = readBrokerFiles(this.#config);
       if (JSON.stringify(files) === JSON.stringify(this.#files)) return undefined;
       const problem = whyUnusable(files);
       if (problem !== undefined) return problem;
@@ -112,14 +114,11 @@ const warnedMs = 30 * 24 * 3_600_000;
  * The capability for the report: the certificate of the next connection. None without a
  * certificate.
  */
-export async function certificateCapability(
-  { cert, key }: Named,
-  nowMs: number,
-): Promise<readonly CapabilityReport[]> {
+export function certificateCapability({ cert, key }: Named, nowMs: number): readonly CapabilityReport[] {
   if (cert === undefined || key === undefined) return [];
   const name = 'lasting-certificate';
   try {
-    const expires = new Date(new X509Certificate(await readFile(cert)).validTo);
+    const expires = new Date(new X509Certificate(readRegular(cert)).validTo);
     const detail = `the client certificate expires at ${expires.toISOString()}`;
     if (expires.getTime() - nowMs > warnedMs) return [{ name, available: true, detail }];
     return [{ name, available: false, detail: `${detail}: renew it with "wherry fleet renew"` }];

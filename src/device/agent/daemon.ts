@@ -6,6 +6,7 @@ import { answerLogs } from './answer-logs.ts';
 import { admitGroup } from './api-socket.ts';
 import { garbageRounds } from './garbage.ts';
 import { lastRecord } from '../local-api/index.ts';
+import { keptEvents } from './kept-events.ts';
 import { recordKeeper } from './local-record.ts';
 import { lookAtApps, lookAtDevice } from './look-at-numbers.ts';
 import { makeSupervisor } from './make-supervisor.ts';
@@ -54,7 +55,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const { world, watch } = makeWorld(device, { sealed, broker });
 
   const visits = await readyToVisit({ systemd, disk, units: places.units }, config.broker, journal);
-  const brokers = await openBrokers(config.broker, {
+  const brokers = openBrokers(config.broker, {
     ...{ clock: systemClock, journal, raiseClock: device.raiseClock },
   });
   const session = new DeviceSession({
@@ -66,6 +67,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     transport: brokers,
     clock: systemClock,
     journal,
+    keptEvents: keptEvents(places.unsent, config, journal),
     policy: { bootSpreadMs: visits.isWoken ? 0 : config.broker.bootSpreadSeconds * 1000 },
   });
   // A restarted wherryd counts on: the times of reports give no order where the clock is set back.

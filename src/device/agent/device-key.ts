@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { readRegular } from '../../core/files/index.ts';
 import type { CapabilityReport } from '../../wire/report/index.ts';
 
 interface KeyPlaces {
@@ -33,7 +34,7 @@ export function encryptionCapability({ deviceKey, devicePublicKey }: KeyPlaces):
 /** Empty for a file that cannot be read. */
 function textOf(path: string): string {
   try {
-    return readFileSync(path, 'latin1');
+    return readRegular(path).toString('latin1');
   } catch {
     return '';
   }

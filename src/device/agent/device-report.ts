@@ -55,7 +55,7 @@ export async function buildReport(
       ...host.capabilities,
       ...encryptionCapability(places),
       ...logCapability(config.remoteLogPods),
-      ...(await certificateCapability(config.broker, systemClock.nowMs())),
+      ...certificateCapability(config.broker, systemClock.nowMs()),
     ],
     ...(damaged.length === 0 ? {} : { damaged }),
     ...(brokers.use === undefined ? {} : { broker: brokers.use }),

@@ -29,7 +29,8 @@ export function readJournal(request: LogRequest): LogSource {
     ...(lines === undefined ? {} : { lines }),
     ...(since === undefined ? {} : { since: `@${since}` }),
   });
-  return sourceOf([program, '--quiet', '--no-hostname', '--utc', ...args]);
+  // Without --all, journalctl leaves out a line with bytes that are not text.
+  return sourceOf([program, '--quiet', '--all', '--no-hostname', '--utc', ...args]);
 }
 
 /** The output of a program as a source. */

@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/ports/index.ts';
 import { isRefusal } from '../../core/refusal/index.ts';
 import { encodeLogAnswer, type LogEnd, type LogEndReason, maxChunkBytes } from '../../wire/report/index.ts';
-import { logLimits, type LogRequest } from '../../wire/trust/index.ts';
+import type { LogRequest } from '../../wire/trust/index.ts';
 import type { LogSource } from './log-source.ts';
 
 /** Why an answer ends before its source does: the reason of the signal. */
@@ -50,7 +50,9 @@ export async function streamLog(
   };
   signal.addEventListener('abort', () => stop(endOf(signal)), { once: true });
   if (signal.aborted) stop(endOf(signal));
-  const leftMs = Math.min(request.expires * 1000 - clock.nowMs(), logLimits.seconds * 1000);
+  // By a clock that is behind, the deadline is later than what was requested.
+  const { issued, expires } = request;
+  const leftMs = Math.min(expires * 1000 - clock.nowMs(), (expires - issued) * 1000);
   const isOver = new AbortController();
   clock.sleep(leftMs, isOver.signal).then(
     () => stop('deadline'),

@@ -1,4 +1,4 @@
-import { isRefusal, refusalCodes } from '../../core/refusal/index.ts';
+import { isRefusal, type Refusal, refusalCodes } from '../../core/refusal/index.ts';
 import { decodeEnvelope, decodeMessage } from '../../wire/trust/index.ts';
 import { TokenBucket } from './token-bucket.ts';
 
@@ -39,13 +39,19 @@ export function checkEnvelope(message: Uint8Array): void {
 
 /**
  * How many times an examination is tried that fails for a reason of the device, the first included,
- * unless the broker sends the message again.
+ * unless the broker sends the message again. One that fails because of the disk is tried until
+ * there is room: a person frees it, and does not know which command waits for that.
  */
 export const maxExaminations = 5;
 
-/** How long to wait after the `failures`th failure of an examination. */
+/** How long to wait after the `failures`th failure of an examination: at most an hour. */
 export function examineAgainInMs(failures: number): number {
-  return 10_000 * 2 ** (failures - 1);
+  return Math.min(10_000 * 2 ** (failures - 1), 3_600_000);
+}
+
+/** Whether the reason is that the disk is full or cannot be written. */
+export function isOfDisk({ code }: Refusal): boolean {
+  return code === 'no-space' || code === 'disk-failed';
 }
 
 /**

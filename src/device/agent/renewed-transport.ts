@@ -55,7 +55,7 @@ export class RenewedTransport implements Transport {
   }
 
   async #connect(options: ConnectOptions): Promise<Connection> {
-    const files = await this.#current.newest();
+    const files = this.#current.newest();
     // A new transport also drops the TLS session, which would be resumed with the old certificate.
     if (files !== this.#used.files)
       this.#used = { files, transport: new MqttTransport({ ...this.#address, ...files }) };
@@ -75,7 +75,7 @@ export class RenewedTransport implements Transport {
       );
     while (!(await isOver())) {
       if (Date.parse(new X509Certificate(cert).validTo) - clock.nowMs() > marginMs) continue;
-      if ((await this.#current.newest()) === used) continue;
+      if (this.#current.newest() === used) continue;
       journal.log('notice', 'the certificate of this connection expires soon: connecting with the new one');
       await connection.close();
       return;

@@ -12,6 +12,8 @@ export async function requireSecret(file: string): Promise<void> {
     throw error;
   });
   if (found === undefined) return;
+  // systemd would wait for the writer of a pipe.
+  if (!found.isFile()) throw new Refusal('config-invalid', `${file} is not a regular file`);
   if (found.uid !== process.getuid?.()) {
     throw new Refusal('config-invalid', `${file} belongs to another user; "chown root:root ${file}"`);
   }

@@ -1,5 +1,6 @@
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
+import { readRegular } from '../../core/files/index.ts';
 import { asLocalRefusal, reasonOf, Refusal } from '../../core/refusal/index.ts';
 import { maxEnvelopeBytes } from '../../wire/trust/index.ts';
 import type { TrustPlaces } from '../store/index.ts';
@@ -25,7 +26,7 @@ export function rootFiles({ local, system }: TrustPlaces): readonly RootFile[] {
       const { size } = lstatSync(path);
       if (size > maxEnvelopeBytes)
         throw new Error(`${path} has ${size} bytes; ${maxEnvelopeBytes} are the limit`);
-      return [{ path, bytes: readFileSync(path) }];
+      return [{ path, bytes: readRegular(path) }];
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw new Refusal('config-invalid', `the root ${reasonOf(asLocalRefusal(cause, path))}`, { cause });

@@ -20,6 +20,7 @@ import { describe, logFailure } from './log-failure.ts';
 import {
   examinationBudget,
   examineAgainInMs,
+  isOfDisk,
   isVerdict,
   maxExaminations,
   repeatBudget,
@@ -219,8 +220,8 @@ export class Supervisor {
   }
 
   /**
-   * Answers once for a message that could not be judged or obeyed, and retries a few times with
-   * growing delays.
+   * Answers once for a message that could not be judged or obeyed, and retries with growing delays:
+   * a few times, or, because of the disk, until there is room.
    */
   private examineLater(
     message: Uint8Array,
@@ -233,10 +234,8 @@ export class Supervisor {
     const failures = isKnown ? (slot.unjudged?.failures ?? 0) + 1 : 1;
     slot.unjudged = { digest, failures };
     if (!isKnown) this.refuse(refusal.code, refusal.message, version, slot.group);
-    this.debug(
-      `message ${shortDigest(digest)}: examination ${failures} of ${maxExaminations} failed (${refusal.code})`,
-    );
-    if (failures >= maxExaminations) return;
+    this.debug(`message ${shortDigest(digest)}: examination ${failures} failed (${refusal.code})`);
+    if (failures >= maxExaminations && !isOfDisk(refusal)) return;
     this.ports.later?.(examineAgainInMs(failures), () => {
       // Not if another message has come meanwhile, or this one was sent again.
       const isStill = slot.unjudged?.digest === digest && slot.unjudged.failures === failures;

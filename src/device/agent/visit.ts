@@ -8,6 +8,8 @@ export interface VisitFacts {
   readonly sinceStartMs: number;
   /** How long the session has been established; undefined without one. */
   readonly connectedForMs?: number;
+  /** How long there has been no session: since the start, or since the last one was lost. */
+  readonly aloneForMs: number;
   /** How long nothing has been under way or waiting to be sent. */
   readonly quietForMs: number;
   /** Whether a command came on this connection. */
@@ -29,10 +31,10 @@ const workWithinMs = 2 * 3_600_000;
 
 /** Whether there is nothing more to wait for, or the visit has waited long enough. */
 export function visitIsOver(facts: VisitFacts): boolean {
-  const { sinceStartMs, connectedForMs, quietForMs, hasCommand, probationSeconds } = facts;
+  const { sinceStartMs, connectedForMs, aloneForMs, quietForMs, hasCommand, probationSeconds } = facts;
   if (sinceStartMs >= workWithinMs + probationSeconds * 1000) return true;
   if (quietForMs < quietMs) return false;
-  if (connectedForMs === undefined) return sinceStartMs >= connectWithinMs;
+  if (connectedForMs === undefined) return aloneForMs >= connectWithinMs;
   return hasCommand || connectedForMs >= answerWithinMs;
 }
 
@@ -56,16 +58,19 @@ export async function endOfVisit(ports: VisitPorts, signal: AbortSignal): Promis
   const startedAtMs = clock.monotonicMs();
   let connectedAtMs: number | undefined;
   let quietSinceMs = startedAtMs;
+  let aloneSinceMs = startedAtMs;
   while (!signal.aborted) {
     await clock.sleep(sampleMs, signal).catch(() => undefined);
     await ports.settled();
     const nowMs = clock.monotonicMs();
     const traffic = ports.traffic();
     connectedAtMs = traffic === undefined ? undefined : (connectedAtMs ?? nowMs);
+    if (traffic !== undefined) aloneSinceMs = nowMs;
     if (ports.isBusy() || traffic?.hasUnsent === true) quietSinceMs = nowMs;
     const facts = {
       sinceStartMs: nowMs - startedAtMs,
       ...(connectedAtMs === undefined ? {} : { connectedForMs: nowMs - connectedAtMs }),
+      aloneForMs: nowMs - aloneSinceMs,
       quietForMs: nowMs - quietSinceMs,
       hasCommand: traffic?.hasCommand === true,
       probationSeconds: ports.probationSeconds(),

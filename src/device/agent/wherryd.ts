@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
+import { readRegular } from '../../core/files/index.ts';
 import { Refusal, unreadableFile } from '../../core/refusal/index.ts';
 import { type Journal, systemClock } from '../../core/ports/index.ts';
 import { openJournal } from '../systemd/index.ts';
@@ -31,7 +32,7 @@ const heapLookMs = 300_000;
 /** @throws Refusal `config-invalid` */
 function readConfig(): string {
   try {
-    return readFileSync(places.config, 'utf8');
+    return readRegular(places.config).toString('utf8');
   } catch (cause) {
     const { message } = unreadableFile(places.config, cause);
     throw new Refusal('config-invalid', message, { cause });

@@ -21,6 +21,7 @@ const maxReasonCharacters = 200;
 const maxLockBytes = 4096;
 /** How many lock files are read at a time. */
 const maxLocks = 64;
+const unreadable = 'its file cannot be read; remove it with "wherry lock rm"';
 const manyLocks = `it is not read, since there are more than ${maxLocks}; remove those that expired`;
 
 export function lockDirectories({ run, state }: HoldPlaces): { boot: string; kept: string } {
@@ -42,13 +43,16 @@ export function approvalPath({ run }: HoldPlaces, version: number, group?: strin
  */
 export function readLocks(places: HoldPlaces): readonly LockFile[] {
   return Object.values(lockDirectories(places))
-    .flatMap((directory) => namesIn(directory).map((name) => join(directory, name)))
-    .map((path, index) => (index < maxLocks ? readLock(path) : lockAt(path, manyLocks)));
+    .flatMap(locksIn)
+    .map((lock, index) => {
+      if (typeof lock !== 'string') return lock;
+      return index < maxLocks ? readLock(lock) : lockAt(lock, manyLocks);
+    });
 }
 
 function readLock(path: string): LockFile {
   const found = lockIn(beginningOf(path));
-  if (found === undefined) return lockAt(path, 'its file cannot be read; remove it with "wherry lock rm"');
+  if (found === undefined) return lockAt(path, unreadable);
   return { ...lockAt(path, found.reason), expires: found.expires };
 }
 
@@ -85,10 +89,14 @@ function beginningOf(path: string): Uint8Array {
   }
 }
 
-function namesIn(directory: string): string[] {
+/** A file in place of the directory is a lock, too: its writer meant to lock. */
+function locksIn(directory: string): readonly (string | LockFile)[] {
   try {
-    return readdirSync(directory).filter((name) => isAcName(name));
-  } catch {
-    return []; // there is none
+    return readdirSync(directory)
+      .filter((name) => isAcName(name))
+      .map((name) => join(directory, name));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'ENOTDIR' ? [lockAt(directory, unreadable)] : [];
   }
 }

@@ -27,6 +27,8 @@ export const places = {
   clockFloor: '/run/wherry/clock-floor',
   /** What wherryd writes for the local API: its last report, and settings. */
   record: '/run/wherry/record.json',
+  /** Events that no broker has acknowledged. */
+  unsent: '/run/wherry/unsent.json',
   /** The local API. systemd listens there, for wherry-api.service. */
   apiSocket: '/run/wherry/api.sock',
   /** A directory for each program that the local API has run in an app. */

@@ -74,13 +74,18 @@ async function askSystemd(): Promise<{ readonly pid: number; readonly isStarting
   const advice = 'run "wherry gc" on a device; the broker carries no such command';
   let text: string;
   try {
-    const properties = ['show', '--property=MainPID', '--property=ActiveState', unit];
+    const properties = ['show', '--property=MainPID,ActiveState,LoadState', unit];
     ({ stdout: text } = await promisify(execFile)('systemctl', properties));
   } catch (cause) {
     throw new Refusal('device-unsupported', `systemd does not answer here; ${advice}`, { cause });
   }
   const pid = Number(/^MainPID=(\d+)$/m.exec(text)?.[1]);
-  if (!(pid > 0)) throw new Refusal('device-unsupported', `${unit} does not run here; ${advice}`);
+  if (!(pid > 0)) {
+    // Between two visits to the broker it does not run, either.
+    const isHere = /^LoadState=loaded$/m.test(text);
+    const what = isHere ? `run "systemctl start ${unit}" first` : advice;
+    throw new Refusal('device-unsupported', `${unit} does not run here; ${what}`);
+  }
   return { pid, isStarting: /^ActiveState=activating$/m.test(text) };
 }
 

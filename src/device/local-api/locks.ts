@@ -1,7 +1,7 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isAcName } from '../../image/appc/index.ts';
-import { reasonOf, Refusal } from '../../core/refusal/index.ts';
+import { asLocalRefusal, reasonOf, Refusal } from '../../core/refusal/index.ts';
 import {
   approvalPath,
   lockDirectories,
@@ -41,10 +41,7 @@ export async function addLock(places: HoldPlaces, name: string, lock: NewLock): 
   const { boot, kept } = lockDirectories(places);
   const path = join(keep ? kept : boot, name);
   const text = `${JSON.stringify({ reason, expires })}\n`;
-  await asRoot(async () => {
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-    await writeFile(path, text);
-  });
+  await place(path, text);
   // As it is read: without characters that would control a terminal.
   return { name, path, reason, expires, ...lockIn(Buffer.from(text)) };
 }
@@ -76,10 +73,7 @@ export async function approve(places: HoldPlaces, version: number, group?: strin
   if (group !== undefined) refuseOtherNames(group);
   const effect = effectOfApproval((await lastRecord(places))?.report, version, group);
   const path = approvalPath(places, version, group);
-  await asRoot(async () => {
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-    await writeFile(path, '');
-  });
+  await place(path, '');
   return effect;
 }
 
@@ -87,6 +81,29 @@ export async function approve(places: HoldPlaces, version: number, group?: strin
 function refuseOtherNames(name: string): void {
   if (!isAcName(name) || basename(name) !== name)
     throw new Refusal('usage', `${JSON.stringify(name)} is not a name of lower-case words and dashes`);
+}
+
+/** Writes a lock or an approval, whole or not at all: an unreadable lock would hold for ever. */
+async function place(path: string, text: string): Promise<void> {
+  const directory = dirname(path);
+  const unfinished = join(directory, `.${basename(path)}.new`); // not the name of a lock
+  try {
+    await asRoot(async () => {
+      await makeHolder(directory);
+      await writeFile(unfinished, text);
+      await rename(unfinished, path);
+    });
+  } catch (error) {
+    await rm(unfinished, { force: true }).catch(() => undefined);
+    throw asLocalRefusal(error, path);
+  }
+}
+
+async function makeHolder(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o755 }).catch((cause: unknown) => {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
+    throw new Refusal('input-invalid', `${directory} is not a directory; remove it`, { cause });
+  });
 }
 
 async function asRoot(work: () => Promise<void>): Promise<void> {

@@ -63,7 +63,8 @@ export function describeNetworks(
   pods: SupervisorRecord['report']['pods'],
   addressesOf: (network: string, uuid: string) => readonly string[],
 ): readonly InspectedNetwork[] {
-  return ['host', 'none', 'bridge', ...[...facts.lists.keys()].sort()].map((name) => ({
+  const lists = [...facts.lists.keys(), ...(facts.unreadable?.keys() ?? [])];
+  return ['host', 'none', 'bridge', ...lists.sort()].map((name) => ({
     name,
     ...attachment(name, facts),
     isDefault: name === facts.whenUnsaid,

@@ -17,6 +17,8 @@ export interface NetworkFacts {
   readonly plugins: ReadonlySet<string>;
   /** The operator's configuration lists, name → text of /etc/wherry/networks/<name>.conflist. */
   readonly lists: ReadonlyMap<string, string>;
+  /** Lists that cannot be read, name → why. */
+  readonly unreadable?: ReadonlyMap<string, string>;
   /** Those of the lists that have a directory of their name beside them, with files in it. */
   readonly withDirectory?: ReadonlySet<string>;
   /** The program that a pod's network unit runs, /usr/lib/wherry/attach-network. */

@@ -65,6 +65,8 @@ export function choosePodNetwork(
       `${from}: expected "host", "none", "bridge" or the name of a network`,
     );
   }
+  const why = facts.unreadable?.get(name);
+  if (why !== undefined) throw new Refusal('config-invalid', why);
   const text = facts.lists.get(name);
   if (text === undefined) {
     const known = ['host', 'none', 'bridge', ...facts.lists.keys()].join(', ');

@@ -57,7 +57,7 @@ export class DeviceSession {
   readonly #rootListeners = new Set<(version: number, payload: Uint8Array) => void>();
   readonly #refusedListeners = new Set<(refusal: Refusal, group?: string) => void>();
   readonly #connectionListeners = new Set<Listener<ConnectionState>>();
-  readonly #outbox = new Outbox();
+  readonly #outbox: Outbox;
   readonly #sender: OutboxSender;
   #policy: ReconnectPolicy;
   #link: { readonly connection: Connection; readonly presence: Presence; commands: number } | undefined;
@@ -72,6 +72,7 @@ export class DeviceSession {
     this.#topics = deviceTopics(options.fleet, options.device);
     this.#heard = new HeardTopics(options);
     const { clock, journal } = options;
+    this.#outbox = new Outbox(options.keptEvents);
     this.#sender = new OutboxSender({ clock, journal, topics: this.#topics, outbox: this.#outbox });
     this.#policy = { ...defaultReconnectPolicy, ...options.policy };
   }
@@ -212,8 +213,8 @@ export class DeviceSession {
   }
 
   /**
-   * Publishes `live` as down, instead of leaving that to the will, and ends. Unsent reports and
-   * events are lost with the process.
+   * Publishes `live` as down, instead of leaving that to the will, and ends. Unsent events
+   * are kept for the next process (`keptEvents`), which makes a report of its own.
    */
   async close(): Promise<void> {
     this.#stopping.abort(new ConnectionLost('closed', 'the session is being closed'));

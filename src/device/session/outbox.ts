@@ -18,17 +18,29 @@ export type Outgoing =
   | { readonly kind: 'report'; readonly report: DeviceReport }
   | { readonly kind: 'telemetry'; readonly payload: Uint8Array };
 
+/** Keeps unacknowledged events beyond the end of the process. */
+export interface KeptEvents {
+  readonly load: () => Iterable<readonly [of: string, payload: Uint8Array]>;
+  readonly save: (events: ReadonlyMap<string, Uint8Array>) => void;
+}
+
 /**
  * What a device has not published yet. Events are kept until they are acknowledged. Only the newest
  * report is kept: it is a state, not an event.
  */
 export class Outbox {
   /** Encoded events by target and version. */
-  readonly #events = new Map<string, Uint8Array>();
+  readonly #events: Map<string, Uint8Array>;
+  readonly #kept: KeptEvents | undefined;
   #report: DeviceReport | undefined;
   #reportIsPublished = true;
   #telemetry: Uint8Array | undefined;
   #telemetryIsPublished = true;
+
+  constructor(kept?: KeptEvents) {
+    this.#kept = kept;
+    this.#events = new Map(kept?.load());
+  }
 
   /** Only the newest telemetry is kept, too. */
   putTelemetry(telemetry: Telemetry): void {
@@ -53,6 +65,7 @@ export class Outbox {
       if (this.#events.size <= maxPendingEvents) break;
       this.#events.delete(oldest);
     }
+    this.#kept?.save(this.#events);
   }
 
   /**
@@ -95,6 +108,8 @@ export class Outbox {
    * meanwhile.
    */
   acknowledge(of: string, payload: Uint8Array): void {
-    if (this.#events.get(of) === payload) this.#events.delete(of);
+    if (this.#events.get(of) !== payload) return;
+    this.#events.delete(of);
+    this.#kept?.save(this.#events);
   }
 }

@@ -1,5 +1,6 @@
 import type { Clock, Journal } from '../../core/ports/index.ts';
 import type { LossReason, Transport } from '../../wire/mqtt/index.ts';
+import type { KeptEvents } from './outbox.ts';
 import type { ReconnectPolicy } from './reconnect-policy.ts';
 
 export interface DeviceSessionOptions {
@@ -15,6 +16,8 @@ export interface DeviceSessionOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly journal: Journal;
+  /** Where unacknowledged events outlive the process; nowhere by default. */
+  readonly keptEvents?: KeptEvents;
   readonly policy?: Partial<ReconnectPolicy>;
 }
 

@@ -48,8 +48,9 @@ export class SeveralBrokers implements Transport {
     }
     if (this.#brokers.length > 1) this.#journal.log('info', `the broker in use is ${url}`);
     const establishedAtMs = this.#clock.monotonicMs();
-    void connection.ended.then(() => {
-      this.#tried(this.#clock.monotonicMs() - establishedAtMs >= this.#stableMs);
+    void connection.ended.then(({ isUnanswered }) => {
+      // The wait for a broker that hangs is as long as a session that counts.
+      this.#tried(!isUnanswered && this.#clock.monotonicMs() - establishedAtMs >= this.#stableMs);
     });
     return connection;
   }

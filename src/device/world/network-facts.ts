@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import { readRegular } from '../../core/files/index.ts';
+import { isRefusal, Refusal, unreadableFile } from '../../core/refusal/index.ts';
 import type { NetworkFacts } from '../network/index.ts';
 import type { Disk } from '../store/index.ts';
 
@@ -27,13 +29,19 @@ export async function readNetworkFacts(
     for (const name of await disk.list(directory)) plugins.add(name);
   }
   const lists = new Map<string, string>();
+  const unreadable = new Map<string, string>();
   const withDirectory = new Set<string>();
   for (const file of await disk.list(places.networks)) {
     if (!file.endsWith('.conflist')) continue;
-    const text = await disk.read(join(places.networks, file), maxFileBytes);
-    if (text === undefined) continue;
     const name = file.slice(0, -'.conflist'.length);
-    lists.set(name, Buffer.from(text).toString('utf8'));
+    try {
+      lists.set(name, listIn(join(places.networks, file)));
+    } catch (error) {
+      // Only a pod that names the network is refused.
+      const path = join(places.networks, file);
+      unreadable.set(name, (isRefusal(error) ? error : unreadableFile(path, error)).message);
+      continue;
+    }
     // A file of this name is no directory, and has no plugins.
     const beside = await disk.list(join(places.networks, name)).catch(() => []);
     if (beside.length > 0) withDirectory.add(name);
@@ -44,7 +52,14 @@ export async function readNetworkFacts(
     ipv6: (await disk.list('/proc/sys/net/ipv6/conf')).length > 0,
     plugins,
     lists,
+    unreadable,
     withDirectory,
     attachScript: script === undefined ? '' : Buffer.from(script).toString('utf8'),
   };
+}
+
+function listIn(path: string): string {
+  const bytes = readRegular(path);
+  if (bytes.length <= maxFileBytes) return bytes.toString('utf8');
+  throw new Refusal('config-invalid', `${path} is larger than ${maxFileBytes} bytes`);
 }

@@ -70,7 +70,7 @@ export async function hearLogs(
   const topics = deviceTopics(means.fleet, request.device);
   const id = createHash('sha256').update(request.payload).digest('hex');
   const over = new AbortController();
-  let [next, isHeard] = [0, false];
+  let [next, isHeard, isEnded] = [0, false, false];
   let finish: (end: LogEnd) => void = () => undefined;
   const ended = new Promise<LogEnd>((resolve) => (finish = resolve));
   const onMessage = ({ topic, payload }: Message): void => {
@@ -80,8 +80,10 @@ export async function hearLogs(
     if (answer?.request !== id || answer.seq < next) return;
     const missing = answer.seq - next;
     [next, isHeard] = [answer.seq + 1, true];
-    if ('end' in answer) finish(answer);
-    else onText(answer.text, missing);
+    if ('end' in answer) {
+      isEnded = true;
+      finish(answer);
+    } else onText(answer.text, missing);
   };
   const clientId = clientIdentifier(means.fleet, `operator-${randomBytes(4).toString('hex')}`);
   const connection = await orRefusal(
@@ -112,6 +114,11 @@ export async function hearLogs(
     if (end.end === 'refused' || end.end === 'failed')
       throw new Refusal(codeOf(end), `${request.device}: ${end.message ?? end.end}`);
     return end;
+  } catch (error) {
+    // What nobody reads any more need not be sent. Before the first part, the topic may carry the
+    // answer to another request, which an empty message would end.
+    if (isHeard && !isEnded) stop();
+    throw error;
   } finally {
     signal.removeEventListener('abort', stop);
     over.abort();

@@ -54,7 +54,13 @@ interface Proxied {
  */
 export class Routes {
   readonly #options: RouteOptions;
-  readonly #settings: { keepAlive: true; maxSockets: number; highWaterMark: number; ca?: string };
+  readonly #settings: {
+    keepAlive: true;
+    maxSockets: number;
+    highWaterMark: number;
+    autoSelectFamilyAttemptTimeout: number;
+    ca?: string;
+  };
   readonly #agent: Agent;
   readonly #proxied = new Map<string, Promise<Proxied>>();
   #secure: Promise<Secure> | undefined;
@@ -65,6 +71,8 @@ export class Routes {
       keepAlive: true,
       maxSockets: 4,
       highWaterMark: options.bufferBytes,
+      // As for brokers (wire/mqtt/mqtt-transport.ts): 250 ms are too short for a slow link.
+      autoSelectFamilyAttemptTimeout: 5_000,
       ...(options.ca === undefined ? {} : { ca: options.ca }),
     };
     this.#agent = new Agent(this.#settings);

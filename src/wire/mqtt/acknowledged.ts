@@ -22,6 +22,7 @@ export async function acknowledged<T>(
     const loss = new ConnectionLost(
       'closed',
       `the broker did not acknowledge ${what} in ${withinMs / 1000} s`,
+      { isUnanswered: true },
     );
     connection.abort(loss);
     throw loss;

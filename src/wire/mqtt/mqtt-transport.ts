@@ -55,6 +55,11 @@ export interface BrokerAddress {
  */
 const announcedMaxPacketBytes = 2 * 1024 * 1024;
 const connectTimeoutMs = 30_000;
+/**
+ * Of a name with several addresses, Node gives each but the last 250 ms, less than a handshake of
+ * TCP takes over a satellite or a busy 2G link.
+ */
+const attempts = { autoSelectFamilyAttemptTimeout: 5_000 };
 const disconnectWithinMs = 2_000;
 /**
  * Of a PUBLISH beside topic and payload: type and length (≤ 5), length of the topic, packet
@@ -76,7 +81,7 @@ const largeBytes = 1024;
 export class MqttTransport implements Transport {
   readonly #address: BrokerAddress;
   readonly #endpoint: Endpoint;
-  readonly #clock: Pick<Clock, 'nowMs'>;
+  readonly #clock: Pick<Clock, 'nowMs' | 'monotonicMs'>;
   /**
    * The last TLS session ticket, in memory only: resumption saves the broker most of a handshake in
    * a storm. OpenSSL does not judge the certificate again then, so the session ends with it.
@@ -84,7 +89,7 @@ export class MqttTransport implements Transport {
   #ticket: { readonly session: Buffer; readonly untilMs: number } | undefined;
 
   /** @throws Refusal `config-invalid` when the URL or the TLS files do not fit */
-  constructor(address: BrokerAddress, clock: Pick<Clock, 'nowMs'> = systemClock) {
+  constructor(address: BrokerAddress, clock: Pick<Clock, 'nowMs' | 'monotonicMs'> = systemClock) {
     this.#address = address;
     this.#clock = clock;
     this.#endpoint = parseBrokerUrl(address.url);
@@ -99,7 +104,7 @@ export class MqttTransport implements Transport {
   async connect(options: ConnectOptions): Promise<Connection> {
     options.signal?.throwIfAborted();
     const socket = await this.#openStream();
-    const connection = new MqttConnection(socket, this.#address, options);
+    const connection = new MqttConnection(socket, this.#address, options, this.#clock);
     const abort = () => connection.abort(new ConnectionLost('closed', 'the attempt was given up'));
     options.signal?.addEventListener('abort', abort, { once: true });
     try {
@@ -119,15 +124,14 @@ export class MqttTransport implements Transport {
 
   #openSocket(): Socket {
     const { host, port, tls } = this.#endpoint;
-    if (!tls) return connectTcp({ host, port, noDelay: true });
+    if (!tls) return connectTcp({ host, port, noDelay: true, ...attempts });
     const { ca, cert, key } = this.#address;
     const ticket = this.#ticket;
     const resumes = ticket !== undefined && this.#clock.nowMs() < ticket.untilMs;
     let socket: TLSSocket;
     try {
       socket = connectTls({
-        host,
-        port,
+        ...{ host, port, ...attempts },
         servername: /^[\d.]+$|:/.test(host) ? '' : host,
         minVersion: 'TLSv1.2',
         ...(ca === undefined ? {} : { ca }),
@@ -149,6 +153,16 @@ export class MqttTransport implements Transport {
   }
 }
 
+/** The broker, or something between, closed the connection and gave no reason. */
+function closedAfter(idleMs: number, keepaliveSeconds: number): ConnectionLost {
+  const idle = Math.round(idleMs / 1000);
+  const words =
+    idle < 20
+      ? ''
+      : ` after ${idle} s without a packet; if that repeats, a proxy ends idle connections sooner than the keepalive of ${keepaliveSeconds} s`;
+  return new ConnectionLost('closed', `the connection was closed${words}`);
+}
+
 class MqttConnection implements Connection {
   readonly established: Promise<void>;
   readonly ended: Promise<ConnectionLost>;
@@ -161,7 +175,12 @@ class MqttConnection implements Connection {
    */
   #takesBytes = Infinity;
 
-  constructor(socket: Duplex, address: BrokerAddress, options: ConnectOptions) {
+  constructor(
+    socket: Duplex,
+    address: BrokerAddress,
+    options: ConnectOptions,
+    clock: Pick<Clock, 'monotonicMs'>,
+  ) {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     const { onDropped } = options;
     const stream = new GatedStream(socket, (topic, refusal) => onDropped?.(topic, refusal));
@@ -211,7 +230,10 @@ class MqttConnection implements Connection {
     });
     client.on('message', (topic, payload) => options.onMessage({ topic, payload }));
     let more: BrokerRemarks | undefined;
+    let packetMs = clock.monotonicMs();
+    client.on('packetsend', () => (packetMs = clock.monotonicMs()));
     client.on('packetreceive', (packet) => {
+      packetMs = clock.monotonicMs();
       if (packet.cmd === 'connack') more = packet.properties;
     });
     client.on('error', (error) => {
@@ -225,7 +247,7 @@ class MqttConnection implements Connection {
       // Calls the callbacks of everything unacknowledged; mqtt.js would keep them for a reconnect
       // that never happens.
       client.end(true);
-      this.#end(this.#loss ?? new ConnectionLost('closed', 'the connection was closed'));
+      this.#end(this.#loss ?? closedAfter(clock.monotonicMs() - packetMs, options.keepaliveSeconds));
     });
   }
 

@@ -66,11 +66,18 @@ export class ConnectionLost extends Error {
   readonly reason: LossReason;
   /** The code of the CONNACK or DISCONNECT with which the broker ended it. */
   readonly code: number | undefined;
+  /** Whether this side ended it because the broker did not acknowledge something in time. */
+  readonly isUnanswered: boolean;
 
-  constructor(reason: LossReason, detail: string, options?: { cause?: unknown; code?: number }) {
+  constructor(
+    reason: LossReason,
+    detail: string,
+    options?: { cause?: unknown; code?: number; isUnanswered?: true },
+  ) {
     super(detail, options);
     this.name = 'ConnectionLost';
     this.reason = reason;
     this.code = options?.code;
+    this.isUnanswered = options?.isUnanswered === true;
   }
 }

@@ -154,6 +154,22 @@ describe('a request for logs', () => {
     expect(textOf(answers)).toBe('first\n');
   });
 
+  it('[C373] is answered no longer than was requested by a device whose clock is behind', async () => {
+    const sleeps: number[] = [];
+    const behind = {
+      ...clock,
+      nowMs: () => (issued - 900) * 1000,
+      sleep: (ms: number, signal?: AbortSignal) => {
+        if (ms >= 60_000) sleeps.push(ms);
+        return clock.sleep(ms, signal);
+      },
+    };
+    const { ask, end } = await device(printing(10), { clock: behind });
+    await ask(await signed());
+    expect(await end()).toMatchObject({ end: 'complete' });
+    expect(sleeps).toEqual([600_000]);
+  });
+
   it('[C233] ends on an empty message and on a newer request', async () => {
     const { answers, ask, end } = await device(['sh', '-c', 'echo first; exec sleep 600']);
     await ask(await signed({ follow: true }));

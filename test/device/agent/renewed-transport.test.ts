@@ -8,6 +8,7 @@ import { createServer, type TLSSocket } from 'node:tls';
 import { Aedes } from 'aedes';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openBrokers } from '../../../src/device/agent/broker-addresses.ts';
+import { Refusal } from '../../../src/core/refusal/index.ts';
 import type { Connection } from '../../../src/wire/mqtt/index.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { earlyCertificate, loopbackCertificate } from '../../support/loopback-certificate.ts';
@@ -71,7 +72,7 @@ describe('a client certificate that is renewed in place', () => {
     for (const half of ['pem', 'key']) cpSync(at(`old.${half}`), at(`client.${half}`));
   });
 
-  async function device() {
+  function device() {
     const clock = new FakeClock(Date.now());
     const lines: string[] = [];
     const config = {
@@ -82,7 +83,7 @@ describe('a client certificate that is renewed in place', () => {
       clock,
       journal: { log: (_level: string, message: string) => void lines.push(message) },
     };
-    const brokers = await openBrokers(config, ports);
+    const brokers = openBrokers(config, ports);
     const options = { clientId: 'harbour_crane-7', keepaliveSeconds: 60, onMessage: () => undefined };
     return {
       ...{ clock, lines },
@@ -91,7 +92,7 @@ describe('a client certificate that is renewed in place', () => {
   }
 
   it('[C237] is used by the next connection', async () => {
-    const { connect } = await device();
+    const { connect } = device();
     await (await connect()).close();
     put(text('new.key'), 'client.key');
     put(text('new.pem'), 'client.pem');
@@ -100,7 +101,7 @@ describe('a client certificate that is renewed in place', () => {
   });
 
   it('[C237] is not used while it is incomplete or does not match its key', async () => {
-    const { connect, lines } = await device();
+    const { connect, lines } = device();
     for (const cert of [text('new.pem').slice(0, 300), '', text('new.pem')]) {
       put(cert, 'client.pem');
       await (await connect()).close();
@@ -114,7 +115,7 @@ describe('a client certificate that is renewed in place', () => {
 
   it('[C237] may share a file with its key, which one rename replaces', async () => {
     for (const half of ['pem', 'key']) put(text('old.pem') + text('old.key'), `client.${half}`);
-    const { connect } = await device();
+    const { connect } = device();
     await (await connect()).close();
     for (const half of ['pem', 'key']) put(text('new.pem') + text('new.key'), `client.${half}`);
     await (await connect()).close();
@@ -122,7 +123,7 @@ describe('a client certificate that is renewed in place', () => {
   });
 
   it('[C237] ends a connection whose own certificate expires within a day', async () => {
-    const { connect, clock } = await device();
+    const { connect, clock } = device();
     let ended = false;
     const connection = await connect();
     void connection.ended.then(() => (ended = true));
@@ -138,7 +139,7 @@ describe('a client certificate that is renewed in place', () => {
   });
 
   it('[C237] leaves a connection alone while there is no other certificate', async () => {
-    const { connect, clock } = await device();
+    const { connect, clock } = device();
     let ended = false;
     const connection = await connect();
     void connection.ended.then(() => (ended = true));
@@ -151,17 +152,13 @@ describe('a client certificate that is renewed in place', () => {
 describe('the files of the broker', () => {
   const ports = { clock: new FakeClock(0), journal: { log: () => undefined } };
 
-  it.each(['ca', 'cert', 'key', 'passwordFile'])(
-    '[C275] are refused at the start if empty: %s',
-    async (file) => {
-      put(file === 'passwordFile' ? '\n' : '', 'empty');
-      const config = { urls: [url] as const, version: 4 as const, bootSpreadSeconds: 0, [file]: at('empty') };
-      await expect(openBrokers(config, ports)).rejects.toMatchObject({
-        code: 'config-invalid',
-        message: `wherry.toml: broker: ${at('empty')} is empty`,
-      });
-    },
-  );
+  it.each(['ca', 'cert', 'key', 'passwordFile'])('[C275] are refused at the start if empty: %s', (file) => {
+    put(file === 'passwordFile' ? '\n' : '', 'empty');
+    const config = { urls: [url] as const, version: 4 as const, bootSpreadSeconds: 0, [file]: at('empty') };
+    expect(() => openBrokers(config, ports)).toThrow(
+      new Refusal('config-invalid', `wherry.toml: broker: ${at('empty')} is empty`),
+    );
+  });
 });
 
 describe('a broker whose certificate does not count [C259]', () => {
@@ -184,7 +181,7 @@ describe('a broker whose certificate does not count [C259]', () => {
     const ca = at('early.pem');
     writeFileSync(ca, isTrusted ? cert : text('ca.pem'));
     const raised: string[] = [];
-    const brokers = await openBrokers(
+    const brokers = openBrokers(
       {
         ...{ urls: [`mqtts://127.0.0.1:${(server.address() as AddressInfo).port}`] as const, ca },
         ...{ version: 4 as const, bootSpreadSeconds: 0 },

@@ -106,6 +106,21 @@ describe('a disk that cannot be written', () => {
     expect(examined).toHaveLength(2);
   });
 
+  it('[C27] [C375] that has room again after a day has the command carried out within an hour', async () => {
+    let isFull = true;
+    const { supervisor, clock, events, examined } = device(() => {
+      if (isFull) throw new Refusal('no-space', 'the disk is full');
+    });
+    supervisor.receive(Buffer.from('command'));
+    await clock.pass(24 * 3_600_000);
+    expect(events).toMatchObject([{ outcome: 'refused', code: 'no-space' }]);
+    expect(examined.length).toBeGreaterThan(24);
+    expect(examined.length).toBeLessThan(40);
+    isFull = false;
+    await clock.pass(3_600_000);
+    expect(events).toMatchObject([{ outcome: 'refused' }, { version: 7, outcome: 'committed' }]);
+  });
+
   it('is reported as no-space when it has no free blocks or inodes', async () => {
     const save = async () => {
       const handle = await open('/dev/full', 'w');

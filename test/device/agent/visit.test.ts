@@ -6,7 +6,8 @@ import { FakeClock } from '../../support/fake-clock.ts';
 const second = 1000;
 const hour = 3600 * second;
 const facts = (changes: Partial<VisitFacts>): VisitFacts => ({
-  ...{ sinceStartMs: 30 * second, quietForMs: 30 * second, hasCommand: true, probationSeconds: 0 },
+  ...{ sinceStartMs: 30 * second, aloneForMs: 30 * second, quietForMs: 30 * second },
+  ...{ hasCommand: true, probationSeconds: 0 },
   ...changes,
 });
 
@@ -17,7 +18,8 @@ describe('a visit to the broker', () => {
     ['no command came yet', false, { connectedForMs: 10 * second, hasCommand: false }],
     ['no command comes', true, { connectedForMs: 20 * second, hasCommand: false }],
     ['there is no broker yet', false, {}],
-    ['there is no broker', true, { sinceStartMs: 601 * second }],
+    ['there is no broker', true, { sinceStartMs: 601 * second, aloneForMs: 601 * second }],
+    ['the broker was lost a moment ago', false, { sinceStartMs: hour, aloneForMs: 30 * second }],
     ['a deployment takes long', false, { sinceStartMs: hour, quietForMs: 0 }],
     [
       'a probation is longer than the bound',
@@ -32,6 +34,7 @@ describe('a visit to the broker', () => {
   it('[C159] always ends, and never during work that is within its bound', () => {
     const some = record({
       sinceStartMs: integer({ min: 0, max: 24 * hour }),
+      aloneForMs: integer({ min: 0, max: 24 * hour }),
       connectedForMs: option(integer({ min: 0, max: 24 * hour }), { nil: undefined }),
       quietForMs: integer({ min: 0, max: hour }),
       hasCommand: boolean(),
@@ -66,6 +69,11 @@ describe('a visit to the broker', () => {
     now.busy = true;
     await clock.pass(600 * second);
     now.busy = false;
+    // A version that cuts its device off is rolled back, and its answer waits for the broker.
+    now.traffic = undefined;
+    await clock.pass(60 * second);
+    expect(isOver).toBe(false);
+    now.traffic = { hasCommand: true, hasUnsent: true };
     await clock.pass(10 * second);
     expect(isOver).toBe(false);
     now.traffic = { hasCommand: true, hasUnsent: false };

@@ -49,6 +49,14 @@ describe('locks [C171]', () => {
     ]);
   });
 
+  it('hold where a file has taken the place of their directory [C370]', () => {
+    const { boot } = lockDirectories(places());
+    write(boot, '');
+    expect(readLocks(places())).toEqual([
+      { name: 'locks', path: boot, reason: 'its file cannot be read; remove it with "wherry lock rm"' },
+    ]);
+  });
+
   it('hold beside any number of others, expired ones too [C339]', () => {
     const { boot, kept } = lockDirectories(places());
     for (let at = 0; at < 70; at++) write(join(boot, `old-${at}`), '{"reason": "old", "expires": 5}');

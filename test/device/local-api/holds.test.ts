@@ -147,6 +147,21 @@ describe('[C171] a lock', () => {
     expect(readLocks(places())).toEqual([]);
   });
 
+  it('[C370] is refused with the reason where its directory is a file', async () => {
+    mkdirSync(places().run);
+    writeFileSync(join(root, 'run/locks'), '');
+    writeFileSync(join(root, 'run/approvals'), '');
+    const lock = { expires: 2000, keep: false, reason: 'audit' };
+    const why = (name: string) => ({
+      ...{ code: 'input-invalid', message: `${join(root, 'run', name)} is not a directory; remove it` },
+    });
+    await expect(addLock(places(), 'audit', lock)).rejects.toMatchObject(why('locks'));
+    await expect(approve(places(), 12)).rejects.toMatchObject(why('approvals'));
+    await removeLock(places(), 'locks');
+    await addLock(places(), 'audit', lock);
+    expect(readLocks(places())).toHaveLength(1);
+  });
+
   it('has a reason that its file can hold', async () => {
     const lock = { expires: 2000, keep: false };
     for (const reason of ['', 'x'.repeat(201), 'x'.repeat(5000)]) {

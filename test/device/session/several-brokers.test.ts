@@ -113,3 +113,25 @@ it('[C157] a device stays at an address if its sessions last a minute there', as
     lines: ['the broker in use is mqtt://first', 'the broker in use is mqtt://first'],
   });
 });
+
+it('[C157] a device leaves a broker that accepts it and acknowledges nothing', async () => {
+  const [hung, good] = [new MemoryBroker(), new MemoryBroker()];
+  hung.acknowledges = hung.acknowledgesSubscriptions = false;
+  const ports = { clock: new FakeClock(), journal: { log: () => undefined } };
+  const brokers = new SeveralBrokers(
+    [
+      { url: 'mqtt://hung', transport: hung.transport() },
+      { url: 'mqtt://good', transport: good.transport() },
+    ],
+    ports,
+  );
+  const session = new DeviceSession({
+    ...{ fleet: 'harbour', device: 'crane-7', bootId: 'boot-a', transport: brokers, ...ports },
+    policy: { bootSpreadMs: 0 },
+  });
+  session.start();
+  await ports.clock.pass(10 * 60_000);
+  expect(hung.connections).toBe(2);
+  expect(good.connections).toBe(1);
+  expect(brokers.use?.url).toBe('mqtt://good');
+});

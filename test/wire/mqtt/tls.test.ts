@@ -10,6 +10,7 @@ import { Aedes } from 'aedes';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ConnectionLost } from '../../../src/wire/mqtt/transport.ts';
 import { MqttTransport, type BrokerAddress } from '../../../src/wire/mqtt/mqtt-transport.ts';
+import { systemClock } from '../../../src/core/ports/index.ts';
 import { loopbackCertificate } from '../../support/loopback-certificate.ts';
 import { hasMosquitto, mosquittoBroker, type RealBroker } from '../../support/real-brokers.ts';
 
@@ -180,7 +181,7 @@ describe('[C352] a TLS session that is resumed', () => {
     const { port } = server.address() as AddressInfo;
     let nowMs = Date.now();
     const address = { url: `mqtts://127.0.0.1:${port}`, version: 4, ca: tls.cert } as const;
-    const transport = new MqttTransport(address, { nowMs: () => nowMs });
+    const transport = new MqttTransport(address, { ...systemClock, nowMs: () => nowMs });
     const visit = async () => {
       const connection = await transport.connect({
         clientId: 'harbour_crane-7',

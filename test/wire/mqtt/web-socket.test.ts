@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
-import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net';
+import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Aedes } from 'aedes';
@@ -98,6 +98,30 @@ it('[C158] drops a message that is too large, and continues', async () => {
   expect(dropped).toEqual(['envelope-too-large']);
   await connection.publish({ topic: 'a/b', payload: Buffer.from('small') }, { retain: false });
   await until(() => messages.length === 1);
+});
+
+it.each([
+  [60, 'the connection was closed after 60 s without a packet; if that repeats, a proxy ends idle'],
+  [5, 'the connection was closed'],
+])('a connection that something between closes after %d idle seconds says so', async (idle, words) => {
+  const sockets: Socket[] = [];
+  const port = await listening(
+    createTcpServer((socket) => {
+      sockets.push(socket);
+      socket.once('data', () => socket.write(Buffer.from([0x20, 2, 0, 0])));
+    }),
+  );
+  let passedMs = 0;
+  const clock = { nowMs: Date.now, monotonicMs: () => passedMs };
+  const transport = new MqttTransport({ url: `mqtt://127.0.0.1:${port}`, version: 4 }, clock);
+  const options = { clientId: 'crane-7', keepaliveSeconds: 300, onMessage: () => undefined };
+  const { ended } = await transport.connect(options);
+  passedMs = idle * 1000;
+  for (const socket of sockets) socket.destroy();
+  const { reason, message } = await ended;
+  expect(reason).toBe('closed');
+  expect(message.slice(0, words.length)).toBe(words);
+  expect(message.length > words.length).toBe(idle === 60);
 });
 
 it.runIf(hasMosquitto)('[C158] verifies the certificate of a broker with wss', async () => {

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { access, mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { reasonOf, Refusal } from '../../../core/refusal/index.ts';
+import { diskRefusal, reasonOf, Refusal } from '../../../core/refusal/index.ts';
 import { places } from '../../../device/host/index.ts';
 import { type Disk, nodeDisk } from '../../../device/store/index.ts';
 import { formatFingerprint, generateDeviceKey } from '../../../wire/trust/openpgp.ts';
@@ -62,13 +62,10 @@ export async function storeKey(key: SealedKey): Promise<void> {
     await mkdir(dirname(places.deviceKey), { recursive: true, mode: 0o700 });
     await placeKey(nodeDisk(), places, key);
   } catch (cause) {
-    throw new Refusal(
-      'device-unsupported',
-      `the key cannot be written: ${reasonOf(cause)}; run this as root`,
-      {
-        cause,
-      },
-    );
+    const what = 'the key cannot be written';
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== 'EACCES' && code !== 'EPERM') throw diskRefusal(cause, what) ?? cause;
+    throw new Refusal('device-unsupported', `${what}: ${reasonOf(cause)}; run this as root`, { cause });
   }
 }
 

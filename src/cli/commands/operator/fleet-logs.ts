@@ -1,6 +1,7 @@
 import { parseAcName } from '../../../image/appc/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import {
+  type DeviceView,
   FleetDirectory,
   replaceFile,
   requireEnough,
@@ -33,6 +34,7 @@ export async function fleetLogs(
   };
   const message = await withLink(context, async (link, fleet) => {
     await link.listen([device]);
+    notePod(context, link.view(device), pod, app);
     const signed = await signLogRequest(
       question,
       link.view(device),
@@ -53,4 +55,21 @@ export async function fleetLogs(
     return;
   }
   await hearAndPrint(context, opened, { device, message, seconds: flags.for });
+}
+
+/** A name without a pod is not refused: its journal may have what an earlier pod wrote. */
+function notePod(
+  { terminal }: Context,
+  { device, report }: Pick<DeviceView, 'device' | 'report'>,
+  pod: string,
+  app: string | undefined,
+): void {
+  if (report === undefined) return;
+  const found = report.pods.find(({ name }) => name === pod);
+  const names = (all: readonly { readonly name: string }[]) =>
+    all.map(({ name }) => name).join(', ') || 'none';
+  if (found === undefined)
+    terminal.err(`note: ${device} reports no pod ${pod}; its pods: ${names(report.pods)}\n`);
+  else if (app !== undefined && !found.apps.some(({ name }) => name === app))
+    terminal.err(`note: the pod ${pod} of ${device} has no app ${app}; its apps: ${names(found.apps)}\n`);
 }

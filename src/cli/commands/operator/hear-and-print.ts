@@ -16,10 +16,13 @@ export async function hearAndPrint(
   const { device, message, seconds } = request;
   const text = new TextDecoder();
   let started = '';
-  const print = (line: string): void => terminal.out(context.json ? JSON.stringify({ line }) : line);
+  const print = (bare: string): void => {
+    const line = printable(bare);
+    terminal.out(context.json ? JSON.stringify({ line }) : line);
+  };
   const show = (bytes: Uint8Array, missing: number): void => {
     if (missing > 0) terminal.err(`note: ${missing} messages of the answer did not arrive\n`);
-    const lines = (started + printable(text.decode(bytes, { stream: true }))).split('\n');
+    const lines = (started + text.decode(bytes, { stream: true })).split('\n');
     started = lines.pop() ?? '';
     for (const line of lines) print(line);
   };
@@ -51,7 +54,7 @@ const words = {
   failed: 'failed',
 } as const;
 
-/** The output of an app must not control the terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/[^\P{C}\n\t]/gu, '\uFFFD');
+/** A line without its colours. The output of an app must not control the terminal. */
+function printable(line: string): string {
+  return line.replaceAll(/\u001b\[[0-9;]*m/g, '').replaceAll(/[^\P{C}\t]/gu, '\uFFFD');
 }

@@ -13,7 +13,7 @@ import type { LogRequest } from '../../../../src/wire/trust/index.ts';
 import { examineLogRequest } from '../../../../src/wire/trust/openpgp.ts';
 import { generateKey } from '../../../../src/wire/trust/sign.ts';
 import { recordingTerminal, wherry, type Run } from '../../../support/recording-terminal.ts';
-import { sampleReport } from '../../../support/sample-messages.ts';
+import { fullReports, sampleReport } from '../../../support/sample-messages.ts';
 import { until } from '../../../support/system-clock.ts';
 import { main } from '../../../../src/cli/main.ts';
 
@@ -64,7 +64,8 @@ async function device(
   });
   session.onAsk((message) => requests.receive(message));
   const capabilities = hears ? [{ name: 'log-requests', available: true, detail: 'pods: web' }] : [];
-  session.publishReport(sampleReport({ device: name, capabilities }));
+  const pods = fullReports[0]?.pods ?? []; // the pod web
+  session.publishReport(sampleReport({ device: name, capabilities, pods }));
   session.start();
   await until(() => session.traffic?.hasUnsent === false);
   ends.push(async () => {
@@ -76,7 +77,11 @@ async function device(
 
 describe('wherry fleet logs', () => {
   it('[C231] prints what a pod wrote, and reports how much was left out', async () => {
-    const asked = await device('crane-1', ['sh', '-c', 'printf "first\\nsecond \\033[2J\\nthird\\n"']);
+    const asked = await device('crane-1', [
+      'sh',
+      '-c',
+      'printf "\\033[1;31mfirst\\033[0m\\nsecond \\033[2J\\nthird\\n"',
+    ]);
     const all = await run(
       'fleet',
       'logs',
@@ -91,7 +96,7 @@ describe('wherry fleet logs', () => {
       '1m',
     );
     expect(all).toMatchObject({ status: 0, out: 'first\nsecond \uFFFD[2J\nthird\n' });
-    expect(all.err).toContain('that is all: 24 bytes');
+    expect(all.err).toContain('that is all: 35 bytes');
     const [request] = asked;
     expect(request).toMatchObject({ pod: 'web', app: 'nginx', lines: 5, limitBytes: 256 << 10 });
     expect((request?.expires ?? 0) - (request?.issued ?? 0)).toBe(60);
@@ -103,7 +108,7 @@ describe('wherry fleet logs', () => {
         .trim()
         .split('\n')
         .map((line) => JSON.parse(line) as unknown),
-    ).toEqual([{ line: 'first' }, { line: 'se' }, { end: 'limit', sentBytes: 8, leftOutBytes: 16 }]);
+    ).toEqual([{ line: 'f' }, { end: 'limit', sentBytes: 8, leftOutBytes: 27 }]);
   });
 
   it('[C233] ends the answer of the device when it is interrupted', async () => {
@@ -173,6 +178,36 @@ describe('wherry fleet logs', () => {
     await until(() => Date.now() > overMs);
     const late = await of('countersign', file, ...signedBy('bob'));
     expect(late.err).toMatch(/expired \d+ s ago; make another one, with a longer --for.*expired/);
+  });
+
+  it('[C373] stops an answer that lasts longer than was requested', async () => {
+    await device('crane-7', ['sh', '-c', 'echo first; exec sleep 600']);
+    const sizes: number[] = [];
+    const listener = await new MqttTransport({ url: broker.url, version: 4 }).connect({
+      ...{ clientId: 'listener', keepaliveSeconds: 60 },
+      onMessage: ({ payload }) => void sizes.push(payload.length),
+    });
+    await listener.subscribe(['v1/harbour/d/crane-7/ask']);
+    let passTime = (): void => undefined;
+    const late = new Promise<void>((resolve) => (passTime = resolve));
+    const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
+      ms === 630_000 ? late : systemClock.sleep(ms, signal);
+    const { terminal, out } = recordingTerminal();
+    const context = { terminal, clock: { ...systemClock, sleep }, fleetPath: fleet, json: false };
+    const flags = { follow: true, limit: 256 << 10, for: 600 } as const;
+    const done = fleetLogs(context, ['crane-7', 'web', undefined], flags);
+    await until(() => out() === 'first\n');
+    passTime();
+    await expect(done).rejects.toMatchObject({ code: 'not-confirmed' });
+    await until(() => sizes.length === 2);
+    expect(sizes[1]).toBe(0);
+    await listener.close();
+  });
+
+  it('[C373] notes that the device reports no such pod', async () => {
+    await device('crane-8', ['true']);
+    const { err } = await run('fleet', 'logs', 'crane-8', 'wbe');
+    expect(err).toMatch(/^note: crane-8 reports no pod wbe; its pods: web$/m);
   });
 
   it('shows what has arrived when the broker stops, and that it is incomplete', async () => {

@@ -206,14 +206,14 @@ describe('the renewal of a client certificate', () => {
     const files = { cert: at('tree/etc/wherry/device.pem'), key: at('tree/etc/wherry/device.key') };
     const expires = Date.parse((await certificate('tree/etc/wherry/device.pem')).validTo);
     const day = 24 * 3_600_000;
-    const [early] = await certificateCapability(files, expires - 31 * day);
+    const [early] = certificateCapability(files, expires - 31 * day);
     expect(early).toMatchObject({ name: 'lasting-certificate', available: true });
-    const [late] = await certificateCapability(files, expires - 29 * day);
+    const [late] = certificateCapability(files, expires - 29 * day);
     expect(late).toMatchObject({ name: 'lasting-certificate', available: false });
     expect(late?.detail).toContain(new Date(expires).toISOString());
-    const [gone] = await certificateCapability({ ...files, cert: at('nowhere.pem') }, expires);
+    const [gone] = certificateCapability({ ...files, cert: at('nowhere.pem') }, expires);
     expect(gone).toMatchObject({ available: false });
-    expect(await certificateCapability({}, expires)).toEqual([]);
+    expect(certificateCapability({}, expires)).toEqual([]);
   });
 });
 
@@ -247,7 +247,7 @@ describe.runIf(hasMosquitto)('a renewed certificate at a Mosquitto that requires
   });
 
   /** Connects as wherryd does, with the files of the tree. */
-  async function device() {
+  function device() {
     const clock = new FakeClock(Date.now());
     const ports = {
       clock,
@@ -257,7 +257,7 @@ describe.runIf(hasMosquitto)('a renewed certificate at a Mosquitto that requires
       ...{ urls: [`mqtts://localhost:${broker.port}`] as const, version: 4 as const, bootSpreadSeconds: 0 },
       ...{ ca: at('ca.pem'), cert: at('tree/etc/wherry/device.pem'), key: at('tree/etc/wherry/device.key') },
     };
-    const brokers = await openBrokers(config, ports);
+    const brokers = openBrokers(config, ports);
     const options = { clientId: 'harbour_crane-7', keepaliveSeconds: 60, onMessage: () => undefined };
     return { clock, connect: (): Promise<Connection> => brokers.connect(options) };
   }
@@ -265,7 +265,7 @@ describe.runIf(hasMosquitto)('a renewed certificate at a Mosquitto that requires
   it('[C223] lets a running device with an expired certificate connect', async () => {
     await enrolled(30);
     await expire();
-    const { connect } = await device();
+    const { connect } = device();
     await expect(connect()).rejects.toThrow(ConnectionLost);
     await renew(...authority(), '--cert', at('expired.pem'));
     expect(await install()).toMatchObject({ status: 0 });
@@ -279,7 +279,7 @@ describe.runIf(hasMosquitto)('a renewed certificate at a Mosquitto that requires
 
   it('[C223] replaces one that expires during a connection', async () => {
     await enrolled(2);
-    const { connect, clock } = await device();
+    const { connect, clock } = device();
     let ended = false;
     const first = await connect();
     void first.ended.then(() => (ended = true));
