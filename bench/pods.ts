@@ -78,7 +78,9 @@ export function startOf(unit: string, ...needs: string[]): string {
 /** Like {@link startOf}, of several services until the last of them has sent its first output. */
 export function startOfPair(units: readonly string[], needs: readonly string[]): string {
   const quoted = (names: readonly string[]): string => names.map((name) => `'${name}'`).join(' ');
+  // systemd limits how often the holder of a pod starts.
   return `systemctl stop ${quoted([...units, ...needs])}
+    systemctl reset-failed 'wherry-holder-*'
     sleep 3
     start=$(now)
     systemctl start ${quoted(units)}
