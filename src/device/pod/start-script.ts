@@ -11,8 +11,8 @@ export const startScriptPath = 'start-app';
  * own paths; text of an app (its exec line, environment, paths) is in the bundle and never reaches
  * a shell.
  *
- * The service has its own mount namespace, so the mounts disappear with the app, however it ends:
- * every start gets a clean layer, and nothing is left behind on the host. Only the layer of an app
+ * It runs in its own mount namespace, so the mounts disappear with the app, however it ends: every
+ * start gets a clean layer, and nothing is left behind on the host. Only the layer of an app
  * with a post-stop handler is mounted on the host, below a directory of root, until the app has
  * ended: the handler finds what the app wrote. It takes the layer from the host before it begins,
  * and keeps a copy in a mount namespace of its own.
@@ -34,7 +34,7 @@ umask 022
 hand_over() {
   [ $# -gt 10 ] || return 0
   shift 10
-  mount -n -t ramfs -o mode=0755 wherry "$dir/secrets"
+  mount -n -t ramfs -o X-mount.mkdir=0700,mode=0755 wherry "$dir/secrets"
   for secret; do
     name=\${secret%%:*} rest=\${secret#*:}
     file=$dir/secrets/$name
@@ -70,9 +70,9 @@ lay() {
     # A file system has no limit for a directory. Only root can reach what the app leaves there until its next start.
     rm -rf "$bundle.layer"
     mkdir -m 0700 "$bundle.layer"
-    mount -n --bind "$bundle.layer" "$layer"
+    mount -n --bind -o X-mount.mkdir=0700 "$bundle.layer" "$layer"
   else
-    mount -n -t tmpfs -o "size=$size,mode=0755" wherry "$layer"
+    mount -n -t tmpfs -o "X-mount.mkdir=0700,size=$size,mode=0755" wherry "$layer"
   fi
   cd "$layer"
   mkdir -p base/etc upper work rootfs
@@ -95,16 +95,21 @@ lay() {
     done <"$resolv" >base/etc/resolv.conf
   fi
 
-  # Images, the uppermost first, under short names: an option of a mount has at most 256 bytes (fsconfig(2)).
-  lower=
-  number=0
-  IFS=:
-  for image in $images; do
-    ln -s "$image" "$number"
-    lower=$lower$number:
-    number=$((number + 1))
-  done
-  unset IFS
+  # Images, the uppermost first. An option of a mount has at most 256 bytes (fsconfig(2)), so several get short names.
+  case $images in
+  *:*)
+    lower=
+    number=0
+    IFS=:
+    for image in $images; do
+      ln -s "$image" "$number"
+      lower=$lower$number:
+      number=$((number + 1))
+    done
+    unset IFS
+    ;;
+  *) lower=$images: ;;
+  esac
 
   # redirect_dir=nofollow: attributes in an image must not move directories about.
   mount -n -t overlay -o "nodev,lowerdir=\${lower}base,upperdir=upper,workdir=work,redirect_dir=nofollow" wherry rootfs
@@ -217,11 +222,12 @@ unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID
 read -r pid <"$dir/pid" || [ -n "$pid" ] # crun does not end it with a newline
 
 # By this one message the unit is started, and systemd waits for the created process instead of this script: a stop from here on runs
-# the stop script, also before the app begins. If the app began before the message, its status could be lost.
+# the stop script, also before the app begins. If the app began before the message, its status could be lost. systemd reads messages
+# before it reaps processes, so nothing has to wait until it has read this one: it is in the name of this script, which is not reaped before.
 if [ "$what" = notify ]; then set --; else set -- READY=1; fi
 # The other side of the pipe starts the app at the end of systemd-notify, also if this script is killed by then: nothing else would, and
 # the unit would count as active.
-NOTIFY_SOCKET=$socket systemd-notify "MAINPID=$pid" "$@" | {
+NOTIFY_SOCKET=$socket systemd-notify --no-block "MAINPID=$pid" "$@" | {
   read -r _ || true
   exec "$crun" --root="$dir" --cgroup-manager=disabled start "$id"
 } || {

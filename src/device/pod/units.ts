@@ -112,6 +112,12 @@ function notifying({ watchdogSeconds }: AppSettings) {
 }
 
 /**
+ * Gives the start script a mount namespace of its own, which also sees what is unmounted on the
+ * host. `PrivateMounts=` would set up systemd's whole sandbox for each command of the unit.
+ */
+const ownMounts = ['/usr/bin/unshare', '--mount', '--propagation', 'slave'];
+
+/**
  * How many seconds a post-stop handler may take: less than the stop timeout. If systemd's own limit
  * came first, it would not wait for the end of the processes that it kills.
  */
@@ -188,22 +194,22 @@ export function serviceUnit(input: ServiceInput): string {
     },
     Service: {
       ...type,
-      RuntimeDirectory: [
-        ...[belowRun(dir), `${belowRun(dir)}/layer`],
-        ...(secrets.length === 0 ? [] : [`${belowRun(dir)}/secrets`]),
-      ],
+      RuntimeDirectory: [belowRun(dir)],
       RuntimeDirectoryMode: '0700',
       // systemd decrypts them at each start, into memory that only this unit sees.
       LoadCredentialEncrypted: secrets.map(
         ({ name, digest }) => `${name}:${host.directories.secrets ?? ''}/${digest}.cred`,
       ),
-      // A post-stop handler finds the layer of its app on the host.
-      ...(input.postStop ? {} : { PrivateMounts: true }),
       // The start script fails if it does not get so many descriptors.
       ...(input.sockets === undefined
         ? {}
         : { Environment: { WHERRY_SOCKETS: String(input.sockets.count) } }),
-      ExecStart: [script(settings.once ? 'run' : settings.notify ? 'notify' : 'create', stopNumber)],
+      ExecStart: [
+        [
+          ...(input.postStop ? [] : ownMounts),
+          ...script(settings.once ? 'run' : settings.notify ? 'notify' : 'create', stopNumber),
+        ],
+      ],
       ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, stopNumber, settings)] }),
       ExecStopPost: [
         ...(input.postStop ? [script('post-stop', handlerLimit(settings))] : []),

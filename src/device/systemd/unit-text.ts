@@ -67,7 +67,6 @@ const directives = {
     RuntimeDirectory: 'tokens',
     RuntimeDirectoryMode: 'token',
     LoadCredentialEncrypted: 'credentials',
-    PrivateMounts: 'yes-no',
     Environment: 'fields',
     ExecStartPre: 'command',
     ExecStart: 'command',

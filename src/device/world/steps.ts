@@ -121,7 +121,7 @@ export class StepRunner {
     const owner = this.running.find(({ services }) => services.some((one) => one.unit === unit));
     // A requested start must not count against systemd's start limit. Units that the app needs are
     // reset, too: its namespaces, its images.
-    for (const needed of [unit, ...(owner?.mounts ?? [])]) await systemd.resetFailed(needed);
+    await Promise.all([unit, ...(owner?.mounts ?? [])].map((needed) => systemd.resetFailed(needed)));
     const result = await this.startInTime(unit, signal);
     if (result === 'done') return;
     await this.refuseFailedNetwork(pod);

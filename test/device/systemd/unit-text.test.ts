@@ -119,8 +119,7 @@ describe('unit text', () => {
             Service: {
               Type: 'forking',
               GuessMainPID: true,
-              RuntimeDirectory: ['x', 'x/layer'],
-              PrivateMounts: true,
+              RuntimeDirectory: ['x', 'y'],
               ExecStart: [['/bin/sh', '-c', 'echo "$HOME" %n; \\ \'x\'\ny']],
               Restart: 'always',
               RestartSec: 1,
