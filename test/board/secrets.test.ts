@@ -164,7 +164,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
           {
             name: 'main',
             image: { id: image.id },
-            app: { exec: ['/bin/nothing'], user: '0', group: '0' },
+            app: { exec: ['/usr/bin/busybox', 'false'], user: '0', group: '0' },
           },
         ],
       }),
