@@ -372,28 +372,30 @@ export class FleetLink {
     });
   }
 
-  #receive({ topic, payload }: Message): void {
-    const isRoot = topic.startsWith(`v1/${this.#options.fleet}/root/`);
-    if (isRoot) this.#roots.set(topic, Buffer.from(payload));
-    if (isRoot || this.#ends.receive({ topic, payload })) {
-      for (const listener of this.#listeners) listener(this.view(''));
+  #receive(message: Message): void {
+    const parsed = parseDeviceTopic(message.topic);
+    if (parsed === undefined || parsed.kind === 'desired') {
+      this.#receiveOther(message);
       return;
     }
+    const { fleet, device, kind } = parsed;
+    if (fleet !== this.#options.fleet || kind === 'get' || kind === 'ask' || kind === 'log') return;
+    this.#heard += 1;
+    const view = foldMessage(this.view(device), kind, message.payload);
+    this.#views.set(device, view);
+    for (const listener of this.#listeners) listener(view);
+  }
+
+  /** A root of trust, the mark of the end, or a command. */
+  #receiveOther({ topic, payload }: Message): void {
+    const isRoot = topic.startsWith(`v1/${this.#options.fleet}/root/`);
+    if (isRoot) this.#roots.set(topic, Buffer.from(payload));
     const target = targetOfTopic(this.#options.fleet, topic);
     if (target !== undefined) {
       // An empty message is an echo, or the topic was cleared.
       if (payload.length === 0) this.#echoed.add(target);
       else this.#returned.set(target, payload);
-      for (const listener of this.#listeners) listener(this.view(target));
-      return;
-    }
-    const parsed = parseDeviceTopic(topic);
-    if (parsed === undefined || parsed.fleet !== this.#options.fleet) return;
-    const { device, kind } = parsed;
-    if (kind === 'desired' || kind === 'get' || kind === 'ask' || kind === 'log') return;
-    this.#heard += 1;
-    const view = foldMessage(this.view(device), kind, payload);
-    this.#views.set(device, view);
-    for (const listener of this.#listeners) listener(view);
+    } else if (!isRoot && !this.#ends.receive({ topic, payload })) return;
+    for (const listener of this.#listeners) listener(this.view(target ?? ''));
   }
 }

@@ -16,6 +16,7 @@ import {
 } from './broker-losses.ts';
 import { type Endpoint, parseBrokerUrl } from './broker-url.ts';
 import { GatedStream } from './gated-stream.ts';
+import { readPublish } from './read-publish.ts';
 import {
   ConnectionLost,
   type Connection,
@@ -164,7 +165,11 @@ class MqttConnection implements Connection {
   constructor(socket: Duplex, address: BrokerAddress, options: ConnectOptions) {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     const { onDropped } = options;
-    const stream = new GatedStream(socket, (topic, refusal) => onDropped?.(topic, refusal));
+    const stream = new GatedStream(
+      socket,
+      (topic, refusal) => onDropped?.(topic, refusal),
+      options.readsMany && ((body) => options.onMessage(readPublish(body, address.version))),
+    );
     // mqtt.js ignores stream errors without a `code`, so the reason is taken from the stream
     // itself.
     stream.on('error', (error) => this.#lose(lossOf(error)));
