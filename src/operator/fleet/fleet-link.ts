@@ -57,8 +57,7 @@ export class FleetLink {
   /** One for each answer that is awaited: the command of a group is followed on each device. */
   readonly #followed = new Set<{ readonly target: TargetName }>();
   readonly #connection: HeldConnection;
-  /** How many messages of devices have arrived. */
-  #heard = 0;
+  #heard = 0; // messages of devices
   readonly #ends = new EndMarks();
 
   private constructor(options: FleetLinkOptions) {
@@ -373,12 +372,11 @@ export class FleetLink {
   }
 
   #receive(message: Message): void {
-    const parsed = parseDeviceTopic(message.topic);
-    if (parsed === undefined || parsed.kind === 'desired') {
+    const { fleet, device, kind } = parseDeviceTopic(message.topic) ?? {};
+    if (device === undefined || kind === undefined || kind === 'desired') {
       this.#receiveOther(message);
       return;
     }
-    const { fleet, device, kind } = parsed;
     if (fleet !== this.#options.fleet || kind === 'get' || kind === 'ask' || kind === 'log') return;
     this.#heard += 1;
     const view = foldMessage(this.view(device), kind, message.payload);
@@ -388,9 +386,10 @@ export class FleetLink {
 
   /** A root of trust, the mark of the end, or a command. */
   #receiveOther({ topic, payload }: Message): void {
-    const isRoot = topic.startsWith(`v1/${this.#options.fleet}/root/`);
+    const { fleet } = this.#options;
+    const isRoot = topic.startsWith(`v1/${fleet}/root/`);
     if (isRoot) this.#roots.set(topic, Buffer.from(payload));
-    const target = targetOfTopic(this.#options.fleet, topic);
+    const target = targetOfTopic(fleet, topic);
     if (target !== undefined) {
       // An empty message is an echo, or the topic was cleared.
       if (payload.length === 0) this.#echoed.add(target);
