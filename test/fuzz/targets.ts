@@ -21,6 +21,7 @@ import { appcArchitecture } from '../../src/operator/oci/platform.ts';
 import { runtimeOf } from '../../src/operator/oci/runtime.ts';
 import { decodePresence, encodeEvent, encodePresence, encodeReport } from '../../src/wire/report/index.ts';
 import { decodeEvent, decodeReport } from '../../src/wire/report/report-codec.ts';
+import { readPublish } from '../../src/wire/mqtt/read-publish.ts';
 import { PacketGate } from '../../src/wire/mqtt/packet-gate.ts';
 import { ConnectionLost } from '../../src/wire/mqtt/transport.ts';
 import { readSuperblock, superblockBytes } from '../../src/device/store/erofs-superblock.ts';
@@ -241,6 +242,7 @@ export const targets: Readonly<Record<string, Target>> = {
       Buffer.from('t/a\x12\x34'),
       Buffer.from([0x32, 130, 1, 0, 1, 0x74, 1, 2]),
       Buffer.alloc(125, 0x61),
+      Buffer.from([0x31, 7, 0, 3, 0x74, 0x2f, 0x61, 0, 0x62]),
     ]),
     parse: (bytes) => {
       const half = bytes.length >> 1;
@@ -248,6 +250,7 @@ export const targets: Readonly<Record<string, Target>> = {
         pass: () => undefined,
         reply: () => undefined,
         dropped: () => undefined,
+        unanswered: (body) => [4 as const, 5 as const].forEach((version) => readPublish(body, version)),
       });
       gate.push(bytes.subarray(0, half));
       gate.push(bytes.subarray(half));

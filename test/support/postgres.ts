@@ -1,6 +1,6 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readyServer } from './ready-server.ts';
@@ -11,6 +11,11 @@ export interface PostgresServer {
   start(): Promise<void>;
   /** Stops it at once, like a crash. */
   kill(): Promise<void>;
+  /** Kills all of its processes with SIGKILL, like a crash of the machine. */
+  crash(): Promise<void>;
+  /** Stops all of its processes where they are, like a network that is cut. */
+  freeze(): void;
+  thaw(): void;
   remove(): Promise<void>;
 }
 
@@ -45,6 +50,13 @@ export function postgresServer(): PostgresServer {
   let server: ChildProcess | undefined;
   const reap = () => server?.kill('SIGQUIT');
   process.once('exit', reap);
+  const signalAll = (signal: NodeJS.Signals): void => {
+    const pid = server?.pid;
+    if (pid === undefined) throw new Error('PostgreSQL does not run');
+    // Its children are the processes of the connections, and those that write.
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+    for (const each of [pid, ...children.map(Number)]) process.kill(each, signal);
+  };
   return {
     url: `postgres://wherry@localhost/postgres?host=${encodeURIComponent(directory)}`,
     async start() {
@@ -69,6 +81,16 @@ export function postgresServer(): PostgresServer {
       child.kill('SIGQUIT');
       await once(child, 'exit');
     },
+    async crash() {
+      const child = server;
+      if (child === undefined) throw new Error('PostgreSQL does not run');
+      const ended = once(child, 'exit');
+      signalAll('SIGKILL');
+      server = undefined;
+      await ended;
+    },
+    freeze: () => signalAll('SIGSTOP'),
+    thaw: () => signalAll('SIGCONT'),
     async remove() {
       await this.kill();
       process.off('exit', reap);

@@ -143,7 +143,8 @@ class RolloutDriver {
       if (!mayPass || error instanceof DatabaseLost) throw error;
       this.#trouble('pass', `${error.message}; the rollout goes on when it is back`);
       this.#mustLoad = true;
-      if (isRefusal(error, 'broker-unreachable')) this.#repairedMs = -Infinity;
+      // A mark that a lost database has committed may have no command on the broker.
+      this.#repairedMs = -Infinity;
       return retryMs;
     }
   }

@@ -6,12 +6,18 @@ import { CborError, type CborValue } from './value.ts';
  */
 export type Reader<T> = (value: CborValue, path: string) => T;
 
+/** What a reader of `map` or `list` shows of itself, to readers that skip the decoded value. */
+export interface Shape {
+  readonly fields?: Fields;
+  readonly members?: { readonly reader: Reader<unknown>; readonly min?: number; readonly max: number };
+}
+
 /** A key of a map that may be absent. */
 export interface OptionalField<T> {
   readonly optional: Reader<T>;
 }
 
-type Fields = Readonly<Record<string, Reader<unknown> | OptionalField<unknown>>>;
+export type Fields = Readonly<Record<string, Reader<unknown> | OptionalField<unknown>>>;
 
 /** The object that `map(fields)` reads. */
 export type FieldsOf<F extends Fields> = {
@@ -34,7 +40,7 @@ export function readFields<T>(value: CborValue, reader: Reader<T>, what: string)
 /** A map with exactly these keys: a missing or an unknown one is refused. */
 export function map<F extends Fields>(fields: F): Reader<FieldsOf<F>> {
   const entries = Object.entries(fields);
-  return (value, path) => {
+  const read: Reader<FieldsOf<F>> = (value, path) => {
     const object = asMap(value, path);
     for (const key of Object.keys(object)) {
       if (!Object.hasOwn(fields, key))
@@ -51,6 +57,7 @@ export function map<F extends Fields>(fields: F): Reader<FieldsOf<F>> {
     }
     return result as FieldsOf<F>;
   };
+  return Object.assign(read, { fields });
 }
 
 /** A map whose key `tag` selects its reader among `cases`. */
@@ -90,7 +97,7 @@ export function shownKey(key: string): string {
 
 /** An array of `min` to `max` members. */
 export function list<T>(reader: Reader<T>, bounds: { min?: number; max: number }): Reader<readonly T[]> {
-  return (value, path) => {
+  const read: Reader<readonly T[]> = (value, path) => {
     if (!Array.isArray(value)) throw new CborError(`${path}: not an array`);
     const members = value as readonly CborValue[];
     if (members.length > bounds.max) throw new CborError(`${path}: more than ${bounds.max} members`);
@@ -98,6 +105,7 @@ export function list<T>(reader: Reader<T>, bounds: { min?: number; max: number }
       throw new CborError(`${path}: fewer than ${bounds.min ?? 0} members`);
     return members.map((member, index) => reader(member, `${path}/${index}`));
   };
+  return Object.assign(read, { members: { reader, ...bounds } });
 }
 
 /** An integer in `min … max`, both included. */

@@ -21,5 +21,6 @@ export {
   tagged,
   text,
 } from './fields.ts';
+export { inPlace } from './in-place.ts';
 export { readCbor } from './read.ts';
 export { CborError, type CborValue } from './value.ts';

@@ -19,12 +19,14 @@ export function readCbor(bytes: Uint8Array, limits: CborLimits): CborValue {
   return value;
 }
 
-interface Source {
+/** A message, and how far it has been read. */
+export interface Source {
   readonly bytes: Buffer;
   at: number;
 }
 
-function readItem(source: Source, depthLeft: number): CborValue {
+/** Reads the value at `source.at`, as `readCbor`. @throws {CborError} */
+export function readItem(source: Source, depthLeft: number): CborValue {
   const start = source.at;
   const initial = initialByte(source);
   switch (initial >> 5) {
@@ -139,7 +141,7 @@ function countOf(
   return count;
 }
 
-function initialByte(source: Source): number {
+export function initialByte(source: Source): number {
   const initial = source.bytes[source.at];
   if (initial === undefined) throw new CborError(`a value is missing at byte ${source.at}`);
   source.at += 1;
@@ -147,7 +149,7 @@ function initialByte(source: Source): number {
 }
 
 /** The argument after the initial byte; inexact past 2^53, where every caller refuses it. */
-function readArgument(source: Source, initial: number): number {
+export function readArgument(source: Source, initial: number): number {
   const short = initial & 0x1f;
   if (short < 24) return short;
   const { bytes, at } = source;

@@ -1,6 +1,5 @@
 import { Refusal, refusalCodes, type RefusalCode } from '../../core/refusal/index.ts';
 import {
-  decodePresence,
   decodeTelemetry,
   foldPresence,
   type DeploymentEvent,
@@ -9,7 +8,7 @@ import {
   type Presence,
   type Telemetry,
 } from '../../wire/report/index.ts';
-import { decodeEvent, decodeReport } from '../../wire/report/report-codec.ts';
+import { decodeEvent, decodeManyPresence, decodeReport } from '../../wire/report/report-codec.ts';
 
 /** What an observer knows of one device. */
 export interface DeviceView {
@@ -44,7 +43,7 @@ export function foldMessage(
       case 'telemetry':
         return { ...view, telemetry: decodeTelemetry(payload) };
       case 'live':
-        return { ...view, presence: foldPresence(view.presence, decodePresence(payload)) };
+        return { ...view, presence: foldPresence(view.presence, decodeManyPresence(payload)) };
       case 'event':
         return {
           ...view,

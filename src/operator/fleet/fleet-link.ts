@@ -57,8 +57,7 @@ export class FleetLink {
   /** One for each answer that is awaited: the command of a group is followed on each device. */
   readonly #followed = new Set<{ readonly target: TargetName }>();
   readonly #connection: HeldConnection;
-  /** How many messages of devices have arrived. */
-  #heard = 0;
+  #heard = 0; // messages of devices
   readonly #ends = new EndMarks();
 
   private constructor(options: FleetLinkOptions) {
@@ -372,28 +371,30 @@ export class FleetLink {
     });
   }
 
-  #receive({ topic, payload }: Message): void {
-    const isRoot = topic.startsWith(`v1/${this.#options.fleet}/root/`);
-    if (isRoot) this.#roots.set(topic, Buffer.from(payload));
-    if (isRoot || this.#ends.receive({ topic, payload })) {
-      for (const listener of this.#listeners) listener(this.view(''));
+  #receive(message: Message): void {
+    const { fleet, device, kind } = parseDeviceTopic(message.topic) ?? {};
+    if (device === undefined || kind === undefined || kind === 'desired') {
+      this.#receiveOther(message);
       return;
     }
-    const target = targetOfTopic(this.#options.fleet, topic);
+    if (fleet !== this.#options.fleet || kind === 'get' || kind === 'ask' || kind === 'log') return;
+    this.#heard += 1;
+    const view = foldMessage(this.view(device), kind, message.payload);
+    this.#views.set(device, view);
+    for (const listener of this.#listeners) listener(view);
+  }
+
+  /** A root of trust, the mark of the end, or a command. */
+  #receiveOther({ topic, payload }: Message): void {
+    const { fleet } = this.#options;
+    const isRoot = topic.startsWith(`v1/${fleet}/root/`);
+    if (isRoot) this.#roots.set(topic, Buffer.from(payload));
+    const target = targetOfTopic(fleet, topic);
     if (target !== undefined) {
       // An empty message is an echo, or the topic was cleared.
       if (payload.length === 0) this.#echoed.add(target);
       else this.#returned.set(target, payload);
-      for (const listener of this.#listeners) listener(this.view(target));
-      return;
-    }
-    const parsed = parseDeviceTopic(topic);
-    if (parsed === undefined || parsed.fleet !== this.#options.fleet) return;
-    const { device, kind } = parsed;
-    if (kind === 'desired' || kind === 'get' || kind === 'ask' || kind === 'log') return;
-    this.#heard += 1;
-    const view = foldMessage(this.view(device), kind, payload);
-    this.#views.set(device, view);
-    for (const listener of this.#listeners) listener(view);
+    } else if (!isRoot && !this.#ends.receive({ topic, payload })) return;
+    for (const listener of this.#listeners) listener(this.view(target ?? ''));
   }
 }

@@ -166,6 +166,7 @@ export class HeldConnection {
       clientId: clientIdentifier(this.#options.fleet, `operator-${randomBytes(4).toString('hex')}`),
       keepaliveSeconds: 60,
       onMessage: this.#options.onMessage,
+      readsMany: true,
       ...(signal === undefined ? {} : { signal }),
     });
   }

@@ -20,7 +20,12 @@ export class GatedStream extends Duplex {
   /** The library has not consumed the bytes passed on: nothing more is read. */
   #full = false;
 
-  constructor(socket: Duplex, dropped: (topic: string, refusal: Refusal) => void) {
+  /** @param unanswered as that of the gate */
+  constructor(
+    socket: Duplex,
+    dropped: (topic: string, refusal: Refusal) => void,
+    unanswered?: (body: Buffer) => void,
+  ) {
     super({ allowHalfOpen: false });
     this.#socket = socket;
     const gate = new PacketGate(maxPacketBytes, {
@@ -29,6 +34,7 @@ export class GatedStream extends Duplex {
       },
       reply: (bytes) => socket.write(bytes),
       dropped,
+      unanswered,
     });
     const source = {
       pause: () => socket.pause(),

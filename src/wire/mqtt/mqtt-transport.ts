@@ -16,6 +16,7 @@ import {
 } from './broker-losses.ts';
 import { type Endpoint, parseBrokerUrl } from './broker-url.ts';
 import { GatedStream } from './gated-stream.ts';
+import { readPublish } from './read-publish.ts';
 import {
   ConnectionLost,
   type Connection,
@@ -183,7 +184,11 @@ class MqttConnection implements Connection {
   ) {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     const { onDropped } = options;
-    const stream = new GatedStream(socket, (topic, refusal) => onDropped?.(topic, refusal));
+    const stream = new GatedStream(
+      socket,
+      (topic, refusal) => onDropped?.(topic, refusal),
+      options.readsMany && ((body) => options.onMessage(readPublish(body, address.version))),
+    );
     // mqtt.js ignores stream errors without a `code`, so the reason is taken from the stream
     // itself.
     stream.on('error', (error) => this.#lose(lossOf(error)));

@@ -16,6 +16,11 @@ export interface GateHandlers {
    */
   readonly reply: (bytes: Buffer) => void;
   readonly dropped: (topic: string, refusal: Refusal) => void;
+  /**
+   * The body of a PUBLISH of QoS 0, which needs no answer. Absent: the library reads these, too,
+   * which costs several times as much.
+   */
+  readonly unanswered?: ((body: Buffer) => void) | undefined;
 }
 
 const publish = 3;
@@ -24,6 +29,9 @@ const publish = 3;
  * journal.
  */
 const keptBytes = 512;
+
+/** Whether a packet that begins with this byte is a PUBLISH of QoS 0 (MQTT 3.1.1 §3.3.1). */
+const isUnanswered = (first: number): boolean => first >> 4 === publish && (first & 0x06) === 0;
 
 interface Dropping {
   readonly flags: number;
@@ -41,6 +49,8 @@ export class PacketGate {
   #remaining = 0;
   /** Set while a packet is being dropped. */
   #dropping: Dropping | undefined;
+  /** Set while a PUBLISH of QoS 0 is being collected from several chunks: what it has so far. */
+  #collecting: Buffer[] | undefined;
 
   /** @param maxBytes the largest packet that passes, fixed header not counted */
   constructor(maxBytes: number, handlers: GateHandlers) {
@@ -65,10 +75,15 @@ export class PacketGate {
       let at = 0;
       while (at < chunk.length) {
         if (this.#remaining === 0) {
+          const end = this.#header.length === 0 ? this.#whole(chunk, at) : at;
+          if (end > at) {
+            passOn((at = end));
+            continue;
+          }
           this.#header.push(chunk[at++] ?? 0);
           if (!this.#headerComplete()) continue;
           const isOfThisChunk = this.#header.length <= at;
-          if (this.#dropping !== undefined) passOn(at);
+          if (this.#dropping !== undefined || this.#collecting !== undefined) passOn(at);
           else if (isOfThisChunk) to = at;
           else {
             this.#handlers.pass(Buffer.from(this.#header));
@@ -80,15 +95,44 @@ export class PacketGate {
         const body = chunk.subarray(at, at + this.#remaining);
         at += body.length;
         this.#remaining -= body.length;
-        if (this.#dropping === undefined) to = at;
-        else {
+        if (this.#dropping !== undefined) {
           passOn(at);
           this.#drop(this.#dropping, body);
-        }
+        } else if (this.#collecting !== undefined) {
+          passOn(at);
+          this.#collect(this.#collecting, body);
+        } else to = at;
       }
     } finally {
       passOn(chunk.length);
     }
+  }
+
+  /**
+   * Delivers the PUBLISH of QoS 0 that begins at `start` and ends within the chunk.
+   * @returns where it ends; `start` when there is none
+   */
+  #whole(chunk: Buffer, start: number): number {
+    const { unanswered } = this.#handlers;
+    if (unanswered === undefined || !isUnanswered(chunk[start] ?? 0)) return start;
+    let sizeBytes = 0;
+    for (let at = start + 1, factor = 1; factor <= 128 ** 3; factor *= 128) {
+      const byte = chunk[at++] ?? 0x80;
+      sizeBytes += (byte & 0x7f) * factor;
+      if ((byte & 0x80) !== 0) continue;
+      const end = at + sizeBytes;
+      if (sizeBytes === 0 || sizeBytes > this.#maxBytes || end > chunk.length) return start;
+      unanswered(chunk.subarray(at, end));
+      return end;
+    }
+    return start;
+  }
+
+  #collect(parts: Buffer[], body: Buffer): void {
+    parts.push(body);
+    if (this.#remaining > 0) return;
+    this.#collecting = undefined;
+    this.#handlers.unanswered?.(Buffer.concat(parts));
   }
 
   /** Reads the remaining length and decides whether the packet is passed, dropped or refused. */
@@ -108,6 +152,8 @@ export class PacketGate {
       throw new ConnectionLost('protocol', `the broker sent a message with QoS ${qos}, ${wrong}`);
     }
     this.#remaining = sizeBytes;
+    const isDelivered = this.#handlers.unanswered !== undefined && isUnanswered(first) && sizeBytes > 0;
+    if (isDelivered && sizeBytes <= this.#maxBytes) this.#collecting = [];
     if (sizeBytes > this.#maxBytes) {
       if (!isPublish) throw new ConnectionLost('protocol', `the broker sent a packet of ${sizeBytes} bytes`);
       this.#dropping = { flags: first & 0x0f, sizeBytes, head: Buffer.alloc(0) };

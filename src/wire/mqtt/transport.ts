@@ -23,6 +23,11 @@ export interface ConnectOptions {
   readonly onMessage: (message: Message) => void;
   /** Called with `envelope-too-large` for a message that was dropped because of its size. */
   readonly onDropped?: (topic: string, refusal: Refusal) => void;
+  /**
+   * Messages of QoS 0 are read here and not by mqtt.js. For a program that subscribes to those of
+   * thousands of devices: they may then overtake messages of QoS 1.
+   */
+  readonly readsMany?: true;
   readonly signal?: AbortSignal;
 }
 

@@ -13,7 +13,7 @@ export function decodePresence(bytes: Uint8Array): Presence {
   return decode(bytes, maxSmallBytes, presence, 'presence');
 }
 
-const presence: Reader<Presence> = map({
+export const presence: Reader<Presence> = map({
   format: oneOf(1),
   bootId: line(wireBytes.name),
   connection: integer(1),

@@ -7,11 +7,17 @@ import { Refusal } from '../../core/refusal/index.ts';
  */
 
 export const maxSmallBytes = 4 * 1024;
+export const maxDepth = 6;
 
 /** @throws Refusal `input-invalid` */
 export function decode<T>(bytes: Uint8Array, maxBytes: number, reader: Reader<T>, what: string): T {
+  return orUnreadable(() => readFields(readCbor(bytes, { maxBytes, maxDepth }), reader, what), what);
+}
+
+/** @throws Refusal `input-invalid` for a message that `read` does not accept */
+export function orUnreadable<T>(read: () => T, what: string): T {
   try {
-    return readFields(readCbor(bytes, { maxBytes, maxDepth: 6 }), reader, what);
+    return read();
   } catch (error) {
     if (!(error instanceof CborError)) throw error;
     throw new Refusal('input-invalid', `a device sent a ${what} that cannot be read: ${error.message}`, {

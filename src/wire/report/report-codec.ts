@@ -1,6 +1,7 @@
 import { parseUuid } from '../../image/appc/index.ts';
 import {
   boolean,
+  inPlace,
   integer,
   list,
   map,
@@ -12,22 +13,16 @@ import {
   type Reader,
 } from '../../core/cbor/index.ts';
 import { maxReportBytes } from './encode-report.ts';
-import { decode, line, maxSmallBytes } from './read-message.ts';
-import type { DeploymentEvent, DeviceReport } from './report.ts';
+import { presence } from './presence-codec.ts';
+import { line, maxDepth, maxSmallBytes, orUnreadable } from './read-message.ts';
+import type { DeploymentEvent, DeviceReport, Presence } from './report.ts';
 import { most } from './sendable.ts';
 import { wireBytes } from './wire-text.ts';
 
-/** Reads reports and events. That is the operator's part: no program of a device loads it. */
-
-/** @throws Refusal `input-invalid` */
-export function decodeReport(bytes: Uint8Array): DeviceReport {
-  return decode(bytes, maxReportBytes, report, 'report');
-}
-
-/** @throws Refusal `input-invalid` */
-export function decodeEvent(bytes: Uint8Array): DeploymentEvent {
-  return decode(bytes, maxSmallBytes, event, 'event');
-}
+/**
+ * Reads what thousands of devices retain, and their events. That is the operator's part: no program
+ * of a device loads it.
+ */
 
 const name = line(wireBytes.name);
 const sentence = line(wireBytes.sentence);
@@ -143,3 +138,22 @@ const event: Reader<DeploymentEvent> = tagged('outcome', {
   refused: failedAnswer,
   superseded: failedAnswer,
 });
+
+const readReport = inPlace(report, { maxBytes: maxReportBytes, maxDepth }, 'report');
+const readPresence = inPlace(presence, { maxBytes: maxSmallBytes, maxDepth }, 'presence');
+const readEvent = inPlace(event, { maxBytes: maxSmallBytes, maxDepth }, 'event');
+
+/** @throws Refusal `input-invalid` */
+export function decodeReport(bytes: Uint8Array): DeviceReport {
+  return orUnreadable(() => readReport(bytes), 'report');
+}
+
+/** As `decodePresence`, for the presence of many devices. @throws Refusal `input-invalid` */
+export function decodeManyPresence(bytes: Uint8Array): Presence {
+  return orUnreadable(() => readPresence(bytes), 'presence');
+}
+
+/** @throws Refusal `input-invalid` */
+export function decodeEvent(bytes: Uint8Array): DeploymentEvent {
+  return orUnreadable(() => readEvent(bytes), 'event');
+}

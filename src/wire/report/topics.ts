@@ -115,10 +115,14 @@ export function parseGroupTopic(
 export function parseDeviceTopic(
   topic: string,
 ): { readonly fleet: string; readonly device: string; readonly kind: DeviceTopicKind } | undefined {
-  const [version, fleet, d, device, kind, ...rest] = topic.split('/');
-  const known = kinds.find((candidate) => candidate === kind);
-  if (version !== 'v1' || d !== 'd' || rest.length > 0 || known === undefined) return undefined;
-  if (fleet === undefined || device === undefined || !topicName.test(fleet) || !topicName.test(device))
-    return undefined;
-  return { fleet, device, kind: known };
+  const fleetEnd = topic.indexOf('/', 3);
+  if (!topic.startsWith('v1/') || !topic.startsWith('/d/', fleetEnd)) return undefined;
+  const deviceEnd = topic.indexOf('/', fleetEnd + 3);
+  const fleet = topic.slice(3, fleetEnd);
+  const device = topic.slice(fleetEnd + 3, deviceEnd);
+  const kind = topic.slice(deviceEnd + 1);
+  if (deviceEnd < 0 || !isKind(kind) || !topicName.test(fleet) || !topicName.test(device)) return undefined;
+  return { fleet, device, kind };
 }
+
+const isKind = (text: string): text is DeviceTopicKind => kinds.some((kind) => kind === text);

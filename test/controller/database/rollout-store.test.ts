@@ -380,6 +380,72 @@ describe('a PostgreSQL server', () => {
   });
 });
 
+describe('a PostgreSQL server in the middle of a transaction', () => {
+  const shortMs = { connect: 2000, lock: 300, answer: 1000, idle: 30_000 };
+
+  it.skipIf(!hasPostgres)('[C361] that is killed is reported, and used again when it is back', async () => {
+    if (postgres === undefined) throw new Error('no server');
+    const server = postgres;
+    const sql = await openPostgres(server.url);
+    await sql.transaction((query) => query('CREATE TABLE marks (device TEXT)'));
+    // Between two statements nobody awaits an answer of the connection.
+    const lost = sql.transaction(async (query) => {
+      await query("INSERT INTO marks VALUES ('crane-7')");
+      await server.crash();
+      await query('SELECT 1');
+    });
+    await expect(lost).rejects.toThrow(unavailable(/^the database localhost\/postgres cannot be used/));
+    await server.start();
+    expect((await sql.transaction((query) => query('SELECT * FROM marks'))).rows).toEqual([]);
+    await sql.close();
+  });
+
+  it.skipIf(!hasPostgres)('[C361] that gives no answer is reported, and used again', async () => {
+    if (postgres === undefined) throw new Error('no server');
+    const sql = await openPostgres(postgres.url, shortMs);
+    await sql.transaction((query) => query('SELECT 1'));
+    postgres.freeze();
+    try {
+      await expect(sql.transaction((query) => query('SELECT 1'))).rejects.toThrow(
+        unavailable(/gave no answer in time$/),
+      );
+    } finally {
+      postgres.thaw();
+    }
+    expect((await sql.transaction((query) => query('SELECT 1'))).rows).toHaveLength(1);
+    await sql.close();
+  });
+
+  it.skipIf(!hasPostgres)('[C362] that another controller holds is reported', async () => {
+    if (postgres === undefined) throw new Error('no server');
+    const [holder, waiting] = [
+      await openPostgres(postgres.url, shortMs),
+      await openPostgres(postgres.url, shortMs),
+    ];
+    await holder.transaction(async () => {
+      await expect(waiting.transaction((query) => query('SELECT 1'))).rejects.toThrow(
+        unavailable(/is held by another process; end it, or wait until it is done$/),
+      );
+    });
+    expect((await waiting.transaction((query) => query('SELECT 1'))).rows).toHaveLength(1);
+    await holder.close();
+    await waiting.close();
+  });
+
+  it.skipIf(!hasPostgres)('[C362] does not wait for a controller that is stopped', async () => {
+    if (postgres === undefined) throw new Error('no server');
+    const stopped = await openPostgres(postgres.url, { ...shortMs, idle: 200 });
+    const waiting = await openPostgres(postgres.url, { ...shortMs, lock: 20_000, answer: 30_000 });
+    const held = stopped.transaction(async (query) => {
+      expect((await waiting.transaction((other) => other('SELECT 1'))).rows).toHaveLength(1);
+      await query('SELECT 1');
+    });
+    await expect(held).rejects.toThrow(unavailable(/cannot be used/));
+    await stopped.close();
+    await waiting.close();
+  });
+});
+
 describe('a PostgreSQL database', () => {
   it.skipIf(!hasPostgres)('serves an account that may make no tables', async () => {
     if (postgres === undefined) throw new Error('no server');

@@ -68,6 +68,41 @@ describe('the packet gate', () => {
     );
   });
 
+  it('delivers messages of QoS 0 itself, however the stream is split into chunks', () => {
+    const kind = fc.constantFrom(0x30, 0x31, 0x32);
+    const packets = fc.array(fc.tuple(kind, fc.integer({ min: 10, max: 1500 })), { maxLength: 8 });
+    fc.assert(
+      fc.property(packets, fc.integer({ min: 1, max: 700 }), (described, chunk) => {
+        const delivered: Buffer[] = [];
+        const passed: Buffer[] = [];
+        const subject = new PacketGate(1000, {
+          pass: (bytes) => passed.push(Buffer.from(bytes)),
+          reply: () => undefined,
+          dropped: () => undefined,
+          unanswered: (body) => delivered.push(Buffer.from(body)),
+        });
+        const stream = Buffer.concat(
+          described.map(([first, length]) => packet(first, message('t/a'), length)),
+        );
+        for (let at = 0; at < stream.length; at += chunk) subject.push(stream.subarray(at, at + chunk));
+        const small = described.filter(([, length]) => length <= 1000);
+        expect(delivered.map(({ length }) => length)).toEqual(
+          small.filter(([first]) => first !== 0x32).map(([, length]) => length),
+        );
+        expect(delivered.every((body) => body.subarray(0, 5).equals(message('t/a').subarray(0, 5)))).toBe(
+          true,
+        );
+        expect(Buffer.concat(passed)).toEqual(
+          Buffer.concat(
+            small
+              .filter(([first]) => first === 0x32)
+              .map(([first, length]) => packet(first, message('t/a'), length)),
+          ),
+        );
+      }),
+    );
+  });
+
   it.each<[string, Buffer, RegExp]>([
     ['an oversize packet that is no message', packet(0x20, Buffer.alloc(2), 1001), /packet of 1001 bytes/],
     ['a length of five bytes', Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff]), /malformed length/],

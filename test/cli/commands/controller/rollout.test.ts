@@ -80,6 +80,10 @@ const obeyed = (name: string): string[] =>
     ({ images: [image] }) => image?.labels.find((label) => label.name === 'version')?.value ?? 'none',
   );
 
+/** Whether the last line about the database reports its loss. */
+const hasLost = (text: string): boolean =>
+  text.lastIndexOf('the rollout goes on when it is back') > text.lastIndexOf('the rollout continues');
+
 describe('wherry rollout', () => {
   it('requires a list of devices if the broker reports none', async () => {
     const refused = await rollout('start', '--all', '--id', 'none', ...good());
@@ -301,6 +305,37 @@ describe('wherry rollout', () => {
         { status: 0, out: 'shared  complete\n' },
         { status: 0, out: 'shared  complete\n' },
       ]);
+      expect(names.map(obeyed)).toEqual(names.map(() => ['1.0']));
+    } finally {
+      await server.remove();
+    }
+  });
+
+  it.skipIf(!hasPostgres)('goes on when PostgreSQL is back that was killed [C361]', async () => {
+    const server = postgresServer();
+    try {
+      await server.start();
+      const names = someDevices(12);
+      const database = ['--database', server.url];
+      const stages = ['--stage', '1', '--stage', '2', '--stage', '4', '--stage', '8', '--no-wait'];
+      const begun = await rollout('start', ...names, '--id', 'killed', ...good(), ...stages, ...database);
+      expect(begun).toMatchObject({ status: 0 });
+      const watching = [1, 2].map(() => {
+        const { terminal, err } = recordingTerminal();
+        const args = ['--fleet', at('fleet'), 'rollout', 'watch', 'killed', ...database];
+        const watched = { err, isOver: false, ended: main(args, {}, terminal) };
+        void watched.ended.then(() => (watched.isOver = true));
+        return watched;
+      });
+      const sum = (): number => names.flatMap(obeyed).length;
+      for (const some of [1, 4]) {
+        await until(() => sum() >= some);
+        await server.crash();
+        await Promise.all(watching.map((one) => until(() => one.isOver || hasLost(one.err()))));
+        await server.start();
+        await Promise.all(watching.map((one) => until(() => one.isOver || !hasLost(one.err()))));
+      }
+      expect(await Promise.all(watching.map(({ ended }) => ended))).toEqual([0, 0]);
       expect(names.map(obeyed)).toEqual(names.map(() => ['1.0']));
     } finally {
       await server.remove();
