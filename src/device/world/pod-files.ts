@@ -31,7 +31,7 @@ const sumsName = 'sha256sums';
  * Names that the compiler gives to units (pod/places.ts); units of an administrator do not match.
  */
 const generated =
-  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe|secrets)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|wherry-(timer-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.timer|run-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.target)|run-wherry-(secrets|(images|volumes)-.*)\.mount)$/;
+  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|secrets)-.*\.[0-9a-f]{8}\.service|wherry-probe-.*\.[0-9a-f]{8}-.*\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|wherry-(timer-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.timer|run-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.target)|run-wherry-(secrets|(images|volumes)-.*)\.mount)$/;
 
 /**
  * The files of pods. A pod's own directory has a copy of its units, from which a lost unit file is

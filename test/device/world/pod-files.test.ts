@@ -229,6 +229,7 @@ describe('the files of a pod', () => {
     await files.writeUnit('run-wherry-images-1.mount', '[Mount]\n');
     await files.writeUnit('wherry-holder-web.4567ef01.service', '[Service]\n');
     await files.writeUnit('wherry-secrets-web.4567ef01-main.aaaabbbb.service', '[Service]\n');
+    await files.writeUnit('wherry-probe-web.4567ef01-main.service', '[Service]\n');
     await files.writeUnit('run-wherry-secrets.mount', '[Mount]\n');
     await files.writeUnit('wherry-timer-web.4567ef01.aaaabbbb.timer', '[Timer]\n');
     await files.writeUnit('wherry-run-web.4567ef01.target', '[Unit]\n');
@@ -246,6 +247,7 @@ describe('the files of a pod', () => {
       'wherry-holder-web.4567ef01.service',
       'wherry-pod-web.4567ef01-main.service',
       'wherry-pod-web.4567ef01.slice',
+      'wherry-probe-web.4567ef01-main.service',
       'wherry-run-web.4567ef01.target',
       'wherry-secrets-web.4567ef01-main.aaaabbbb.service',
       'wherry-timer-web.4567ef01.aaaabbbb.timer',
