@@ -24,6 +24,11 @@ interface Reached {
   readonly links: readonly string[];
   /** The uppermost layer that has the place; undefined if none has it. */
   readonly layer?: string;
+  /**
+   * Set if the path leads up again from a directory that the image lacks: where it leads depends on
+   * whether a volume makes that directory.
+   */
+  readonly climbs?: true;
 }
 
 /**
@@ -90,8 +95,10 @@ async function follow(
       if (target.startsWith('/')) trail.length = 1;
       continue;
     }
-    if (top === undefined || (pending.length > 0 && !top.status.isDirectory()))
-      return { place: pathOf(name, ...pending.reverse()), links: followed };
+    if (top === undefined || (pending.length > 0 && !top.status.isDirectory())) {
+      const climbs = pending.includes('..') ? { climbs: true as const } : {};
+      return { place: pathOf(name, ...pending.reverse()), links: followed, ...climbs };
+    }
     trail.push({ name, layers: found.map(({ layer }) => layer) });
   }
   const layer = trail.length === 1 ? undefined : trail.at(-1)?.layers[0]; // the root itself is in none

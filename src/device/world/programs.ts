@@ -103,7 +103,7 @@ async function seenAt(check: ProgramsToCheck, path: string): Promise<Seen> {
     if (hiddenBy === 'unknown') return 'unknown';
     if (hiddenBy !== undefined) return found === undefined ? 'absent' : { ...found, hiddenBy };
   }
-  return found ?? 'absent';
+  return found ?? (reached.climbs === true ? 'unknown' : 'absent');
 }
 
 /** What is mounted over a place in the image. */

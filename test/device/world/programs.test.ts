@@ -235,6 +235,10 @@ describe('a program that is missing is refused before anything is stopped [C376]
       expect(await missing({ exec: [path], mounts: ['/data'] })).toBeUndefined();
     const app = { environment: [{ name: 'PATH', value: '/bin:/data/bin' }] };
     expect(await missing({ exec: ['app'], app, mounts: ['/data'] })).toBeUndefined();
+    // The image has no /data, and the volume is the directory from which the path leads up.
+    put('bin/up', 'arm64');
+    const inVolume = { workingDirectory: '/data' };
+    expect(await missing({ exec: ['../bin/up'], app: inVolume, mounts: ['/data'] })).toBeUndefined();
     expect(await missing({ exec: ['/proc/self/exe'] })).toBeUndefined();
     put('bin/make', 'arm64');
     const handled = (name: 'pre-start' | 'post-stop', exec: string) => ({
