@@ -222,12 +222,12 @@ unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID
 read -r pid <"$dir/pid" || [ -n "$pid" ] # crun does not end it with a newline
 
 # By this one message the unit is started, and systemd waits for the created process instead of this script: a stop from here on runs
-# the stop script, also before the app begins. If the app began before the message, its status could be lost. systemd reads messages
-# before it reaps processes, so nothing has to wait until it has read this one: it is in the name of this script, which is not reaped before.
+# the stop script, also before the app begins. systemd-notify waits until systemd has read it: systemd does not take a process that has
+# ended as the main one, so the status of an app that ends at once would be lost, and a failure would count as success.
 if [ "$what" = notify ]; then set --; else set -- READY=1; fi
 # The other side of the pipe starts the app at the end of systemd-notify, also if this script is killed by then: nothing else would, and
 # the unit would count as active.
-NOTIFY_SOCKET=$socket systemd-notify --no-block "MAINPID=$pid" "$@" | {
+NOTIFY_SOCKET=$socket systemd-notify "MAINPID=$pid" "$@" | {
   read -r _ || true
   exec "$crun" --root="$dir" --cgroup-manager=disabled start "$id"
 } || {
