@@ -7,6 +7,8 @@ export interface UnitStatus {
   readonly name: string;
   readonly activeState: string;
   readonly subState: string;
+  /** Whether a job that starts it waits or runs, as during a restart between stop and start. */
+  readonly isToStart?: true;
   /**
    * Services only: why the last run ended (`success`, `exit-code`, `signal`, `oom-kill`, `timeout`,
    * …).

@@ -111,8 +111,8 @@ export function lacksCredentials(args: readonly unknown[]): boolean {
 
 /** A unit of the answer to ListUnitsByPatterns, `a(ssssssouso)`. */
 function listedUnit(fields: readonly unknown[]): UnitStatus {
-  const [name = '', , , activeState = '', subState = ''] = fields.map(String);
-  return { name, activeState, subState };
+  const [name = '', , , activeState = '', subState = '', , , , job = ''] = fields.map(String);
+  return { name, activeState, subState, ...(job.includes('start') ? { isToStart: true } : {}) };
 }
 
 /** The codec returns a variant as [type, [value]]. */

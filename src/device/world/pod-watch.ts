@@ -96,7 +96,9 @@ export class PodWatch {
         },
         sample: {
           app: appOfPod(service.app, pod),
-          activeState: status.activeState,
+          // A restart that has to kill the app passes through `failed`.
+          activeState:
+            status.activeState === 'failed' && status.isToStart === true ? 'activating' : status.activeState,
           subState: status.subState,
           restarts,
           lastResult,

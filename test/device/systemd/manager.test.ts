@@ -349,6 +349,22 @@ describe('reading units', () => {
   });
 
   it.each([
+    ['restart', true],
+    ['start', true],
+    ['stop', undefined],
+    ['', undefined],
+  ])('tells whether a unit is to start: a job %j', async (job, isToStart) => {
+    const { systemd } = await connect({
+      ListUnitsByPatterns: (call) =>
+        call.answer('a(ssssssouso)', [
+          [unit, 'App', 'loaded', 'failed', 'failed', '', unitPath, job === '' ? 0 : 7, job, '/'],
+        ]),
+      Get: (call) => call.answer('v', ['u', 0]),
+    });
+    expect((await systemd.status(unit)).isToStart).toBe(isToStart);
+  });
+
+  it.each([
     [unit, { result: 'success', restarts: 0, execMainStatus: 0, controlGroup: '' }],
     ['run-x.mount', { result: 'success', controlGroup: '' }],
     ['wherry-pod-x.slice', { controlGroup: '' }],

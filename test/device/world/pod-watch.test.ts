@@ -69,6 +69,18 @@ describe('the report of a pod', () => {
     expect((await watch.report(pod)).apps[0]?.lastResult).toBe('exit-code');
   });
 
+  it('that a restart had to kill is not yet lost for a probation', async () => {
+    const pod = deployedPod('web');
+    const states = new Map<string, Partial<UnitStatus>>([
+      ['web.service', { activeState: 'failed', result: 'signal', isToStart: true }],
+    ]);
+    const [observed] = await watched(states).observe(pod);
+    expect(observed).toMatchObject({ sample: { activeState: 'activating', lastResult: 'signal' } });
+    states.set('web.service', { activeState: 'failed', result: 'signal' });
+    const [ended] = await watched(states).observe(pod);
+    expect(ended).toMatchObject({ sample: { activeState: 'failed' } });
+  });
+
   it('that keeps running keeps the reason of its restart', async () => {
     const pod = deployedPod('web');
     const states = new Map([['web.service', ended('exit-code')]]);
