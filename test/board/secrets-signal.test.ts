@@ -187,6 +187,10 @@ describe.each(oneBoard)('on %s', (boardName) => {
     const probing = desired(last, { policy: { ...policy, probationSeconds: 900 } });
     await send(probing, last);
     await readerSays(`again ${sum(last)}`);
+    // A shutdown cancels starts, which ends an activation.
+    await scene.report(
+      ({ deployment }) => deployment?.version === probing.version && deployment.phase === 'probation',
+    );
     await scene.board.check('systemctl disable wherryd; sync');
     await scene.board.reboot();
     await readerSays(`first ${sum(rotated)}`);
