@@ -8,6 +8,7 @@ import {
   type SecretValue,
 } from '../../src/wire/trust/index.ts';
 import { encryptMessage } from '../../src/wire/trust/sign.ts';
+import { appPids } from './app-pids.ts';
 import { oneBoard } from './board-choice.ts';
 import { expectNowhere, secretValue } from './planted.ts';
 import { type BuiltImage, Scene } from './scene.ts';
@@ -83,20 +84,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await send(state, ...secrets);
     return await scene.answer(state.version);
   };
-  /** App → process ID, from systemd. */
-  const pids = async (): Promise<Record<string, string>> => {
-    const shown = await scene.board.check(
-      "systemctl show --state=active -p Id,MainPID 'wherry-pod-shop.*.service'",
-    );
-    const units = shown
-      .split('\n\n')
-      .map((block) =>
-        [/^Id=.*-([a-z]+)(?:\.\w+)?\.service$/m, /^MainPID=(\d+)$/m].map((form) => form.exec(block)?.[1]),
-      );
-    return Object.fromEntries(
-      units.flatMap(([name, pid]) => (name === undefined || pid === undefined ? [] : [[name, pid]])),
-    );
-  };
+  const pids = () => appPids(scene.board, 'shop');
   const inReader = async (command: string): Promise<string> =>
     (await scene.board.check(`cd /proc/${(await pids())['reader']}/root && ${command}`)).trim();
   /** Waits until the newest line of the reader is this one. */

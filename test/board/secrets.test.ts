@@ -8,6 +8,7 @@ import {
   type SecretValue,
 } from '../../src/wire/trust/index.ts';
 import { encryptMessage, generateDeviceKey } from '../../src/wire/trust/sign.ts';
+import { appPids } from './app-pids.ts';
 import { oneBoard } from './board-choice.ts';
 import { expectNowhere, secretValue } from './planted.ts';
 import { type BuiltImage, fleet, Scene } from './scene.ts';
@@ -64,21 +65,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
     const pid = (await pids())[app] ?? '';
     return (await scene.board.check(`cd /proc/${pid}/root && ${command}`)).trim();
   };
-  /** App → process ID, from systemd. */
-  const pids = async (): Promise<Record<string, string>> => {
-    const shown = await scene.board.check(
-      "systemctl show --state=active -p Id,MainPID 'wherry-pod-shop.*.service'",
-    );
-    // The order of the two lines differs between versions of systemd.
-    const units = shown
-      .split('\n\n')
-      .map((block) =>
-        [/^Id=.*-([a-z]+)(?:\.\w+)?\.service$/m, /^MainPID=(\d+)$/m].map((form) => form.exec(block)?.[1]),
-      );
-    return Object.fromEntries(
-      units.flatMap(([app, pid]) => (app === undefined || pid === undefined ? [] : [[app, pid]])),
-    );
-  };
+  const pids = () => appPids(scene.board, 'shop');
 
   beforeAll(async () => {
     scene = await Scene.start(boardName);
